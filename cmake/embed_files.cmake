@@ -1,0 +1,15 @@
+# Run as a script by RtjitEmbed.cmake. Each file becomes a char array: raw string literals have a length limit.
+string(REPLACE "," ";" files "${FILES}")
+set(text "#include \"templates/embedded.h\"\n\nnamespace rtjit {\nnamespace {\n")
+set(table "")
+set(index 0)
+foreach(file ${files})
+  file(READ ${ROOT}/${file} bytes HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+  string(APPEND text "constexpr unsigned char file_${index}[] = {${bytes}0};\n")
+  string(APPEND table "    {\"${file}\", {reinterpret_cast<const char*>(file_${index}), sizeof(file_${index}) - 1}},\n")
+  math(EXPR index "${index} + 1")
+endforeach()
+string(APPEND text "const EmbeddedFile kFiles[] = {\n${table}    {{}, {}}};\n}  // namespace\n\n"
+  "std::span<const EmbeddedFile> embedded_files() { return {kFiles, ${index}}; }\n}  // namespace rtjit\n")
+file(WRITE ${OUTPUT} "${text}")
