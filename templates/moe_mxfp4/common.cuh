@@ -1,0 +1,94 @@
+// What all kernels of the pipeline share: the packed layout, the tile lists, the biases and the activation.
+#pragma once
+
+#include "device/mxfp4.cuh"
+#include "device/types.cuh"
+
+namespace rtjit::moe_mxfp4 {
+
+using namespace rtjit::device;
+
+enum class Activation { swiglu_oai, silu, gelu_tanh };
+enum class Bias { none, bf16, f32 };
+enum class Store { plain, scatter4 };
+enum class Accumulator { f32, f64 };
+
+// Work for one row of thread blocks of a GEMM: rows first_row .. of the sorted slots, all of one expert.
+struct TokenTile {
+  i32 expert, first_row;
+};
+
+// Weights are stored in strips of 16 rows; a strip holds one 512-byte tile per 64 k (lane i of a warp owns
+// bytes 16 i to 16 i + 15: row g, row g+8 of k 0..31, then the same of k 32..63) and, if K % 64 == 32, a last
+// tile of 256 bytes. Scales follow the same order: 32 bytes (4 per lane quad) per tile, 16 in the last half
+// tile.
+constexpr int kStripRows = 16;
+constexpr int kTileK = 64;
+constexpr int kTileBytes = kStripRows * kTileK / 2;
+constexpr int kTileScaleBytes = kStripRows * kTileK / 32;
+
+__device__ inline i64 strip_bytes(int k) { return i64(k) * (kStripRows / 2); }
+__device__ inline int strip_scale_bytes(int k) { return k / 2; }
+
+// What one lane needs of a tile: words and scale bytes in the order {row g, row g+8} x {k 0..31, k 32..63}.
+struct LaneTile {
+  u32 words[4];
+  u32 scales;
+};
+
+// From global or shared memory; `half`: the tile has only k 0..31 (the rest reads as zero).
+__device__ inline LaneTile load_lane_tile(const u8* tile, const u8* tile_scales, int lane, bool half) {
+  LaneTile result;
+  if (half) {
+    const uint2 words = reinterpret_cast<const uint2*>(tile)[lane];
+    result.words[0] = words.x, result.words[1] = words.y, result.words[2] = 0, result.words[3] = 0;
+    result.scales = reinterpret_cast<const u16*>(tile_scales)[lane >> 2];
+  } else {
+    const uint4 words = reinterpret_cast<const uint4*>(tile)[lane];
+    result.words[0] = words.x, result.words[1] = words.y, result.words[2] = words.z,
+    result.words[3] = words.w;
+    result.scales = reinterpret_cast<const u32*>(tile_scales)[lane >> 2];
+  }
+  return result;
+}
+
+template <Bias kBias>
+__device__ inline float load_bias(const void* bias, i64 index) {
+  if constexpr (kBias == Bias::f32) return static_cast<const float*>(bias)[index];
+  if constexpr (kBias == Bias::bf16) return bf16_to_float(static_cast<const u16*>(bias)[index]);
+  return 0.0f;
+}
+
+// The numbers of the activation: per problem, or per expert where the caller gave arrays.
+struct ActivationNumbers {
+  float alpha, beta, limit;
+  bool limited;
+};
+
+__device__ inline ActivationNumbers activation_numbers(const float* alphas, const float* betas,
+                                                       const float* limits, int expert, float alpha,
+                                                       float beta, float limit, int limited) {
+  return {alphas ? alphas[expert] : alpha, betas ? betas[expert] : beta, limits ? limits[expert] : limit,
+          limited != 0 || limits != nullptr};
+}
+
+__device__ inline float sigmoid(float value) { return __fdividef(1.0f, 1.0f + __expf(-value)); }
+
+// Clamps keep NaN: a comparison with NaN is false, so NaN stays where it is.
+template <Activation kActivation>
+__device__ inline float activate(float gate, float up, const ActivationNumbers& numbers) {
+  if (numbers.limited) {
+    gate = gate > numbers.limit ? numbers.limit : gate;
+    up = up > numbers.limit ? numbers.limit : up < -numbers.limit ? -numbers.limit : up;
+  }
+  if constexpr (kActivation == Activation::swiglu_oai) {
+    return gate * sigmoid(numbers.alpha * gate) * (up + numbers.beta);
+  } else if constexpr (kActivation == Activation::silu) {
+    return gate * sigmoid(gate) * up;
+  } else {
+    // 0.5 g (1 + tanh(z)) = g sigmoid(2 z), which loses nothing where tanh is near -1.
+    return gate * sigmoid(1.5957691216057308f * (gate + 0.044715f * gate * gate * gate)) * up;
+  }
+}
+
+}  // namespace rtjit::moe_mxfp4

@@ -1,0 +1,142 @@
+// What a variant needs and costs under one config, without a launch plan.
+#include <algorithm>
+
+#include "templates/launch_plan.h"
+#include "templates/variant_formulas.h"
+
+namespace rtjit {
+namespace {
+
+// "block_m = 64, store = plain": what a formula read, as a person wrote it.
+std::string describe_inputs(const Formula& formula, const VariantFormulas& formulas,
+                            std::span<const int64_t> values, const Problem& problem, const Config& config) {
+  std::vector<std::string> inputs;
+  for (int slot : formula.reads()) {
+    const std::string& name = formulas.symbols.names()[slot];
+    std::string value = std::to_string(values[slot]);
+    if (const Value* given = problem.find(name)) value = to_string(*given);
+    for (const auto& [parameter, given] : config.values()) {
+      if (parameter == name) value = to_string(given);
+    }
+    inputs.push_back(fmt::format("{} = {}", name, value));
+  }
+  return join(inputs, ", ");
+}
+
+std::string place(const Template& tmpl, const Stage& stage, const Variant& variant) {
+  return fmt::format("{}.{}.{}", tmpl.name, stage.name, variant.name);
+}
+
+Result<std::vector<VariantFacts::Kernel>> kernels_of(const Template& tmpl, const Stage& stage,
+                                                     const Variant& variant, const Config& config,
+                                                     const Problem& problem,
+                                                     std::span<const int64_t> values) {
+  const VariantFormulas& formulas = *variant.formulas;
+  std::vector<VariantFacts::Kernel> kernels;
+  std::vector<std::string> base_names;
+  for (const VariantFormulas::Kernel& kernel : formulas.kernels) {
+    auto when = kernel.when.evaluate_or_error(values, formulas.symbols);
+    if (!when) return when.error();
+    if (*when == 0) continue;
+    auto expression = kernel.name.expression(problem, config, values, formulas.symbols);
+    if (!expression) return expression.error();
+    bool known = std::any_of(kernels.begin(), kernels.end(), [&](const VariantFacts::Kernel& other) {
+      return other.name_expression == *expression;
+    });
+    if (known) continue;
+    kernels.push_back({std::move(*expression), ""});
+    base_names.push_back(kernel.name.base_name());
+  }
+  std::string parameters = config.canonical();
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    kernels[i].short_name = place(tmpl, stage, variant) + (kernels.size() > 1 ? "." + base_names[i] : "") +
+                            (parameters.empty() ? "" : "[" + parameters + "]");
+  }
+  return kernels;
+}
+
+}  // namespace
+
+Result<VariantFacts> evaluate_variant(const Template& tmpl, const Stage& stage, const Variant& variant,
+                                      const Config& config, const Problem& problem,
+                                      const TargetFacts& target) {
+  const VariantFormulas& formulas = *variant.formulas;
+  auto values = formulas.values(problem, config, target);
+  if (!values) return values.error().with_context(place(tmpl, stage, variant));
+  std::optional<Error> error;
+  auto evaluate = [&](const Formula& formula) -> int64_t {
+    auto value = formula.evaluate_or_error(*values, formulas.symbols);
+    if (value) return *value;
+    if (!error) error = value.error().with_context(place(tmpl, stage, variant));
+    return 0;
+  };
+  VariantFacts facts;
+  facts.threads = (*values)[formulas.threads_slot];
+  facts.smem = (*values)[formulas.smem_slot];
+  facts.predicted_registers = evaluate(formulas.registers);
+  facts.min_blocks_per_sm = evaluate(formulas.min_blocks_per_sm);
+  for (size_t i = 0; i < variant.features.size(); ++i) {
+    if (evaluate(formulas.features[i]) != 0) facts.features.push_back(variant.features[i].name);
+  }
+  for (size_t i = 0; i < variant.constraints.size(); ++i) {
+    if (evaluate(formulas.constraints[i]) != 0) continue;
+    facts.violated.push_back(
+        fmt::format("{} ({}; required: {})", variant.constraints[i].message,
+                    describe_inputs(formulas.constraints[i], formulas, *values, problem, config),
+                    variant.constraints[i].require));
+  }
+  if (error) return *error;
+  auto kernels = kernels_of(tmpl, stage, variant, config, problem, *values);
+  if (!kernels) return kernels.error().with_context(place(tmpl, stage, variant));
+  facts.kernels = std::move(*kernels);
+  return facts;
+}
+
+Result<Config> default_config(const Template& tmpl, const Stage& stage, const Variant& variant,
+                              const Problem& problem, int64_t bucket, const TargetFacts& target) {
+  if (variant.defaults.empty()) return make_config(variant, {});
+  const VariantFormulas& formulas = *variant.formulas;
+  for (size_t i = 0; i < variant.defaults.size(); ++i) {
+    auto given = parse_key_values(variant.defaults[i].config);
+    if (!given) return given.error();
+    auto config = make_config(variant, *given);
+    if (!config) return config.error().with_context(place(tmpl, stage, variant));
+    // `when` may read parameters: it then speaks of the config it stands with.
+    auto values = formulas.values(tmpl, problem, *config, target, bucket);
+    if (!values) return values.error().with_context(place(tmpl, stage, variant));
+    auto holds = formulas.defaults[i].evaluate_or_error(*values, formulas.symbols);
+    if (!holds) return holds.error().with_context(place(tmpl, stage, variant));
+    if (*holds != 0) return config;
+  }
+  return make_error(ErrorCode::invalid_argument, "{}: no default config for problem '{}' and {} = {}",
+                    place(tmpl, stage, variant), problem.canonical(), tmpl.bucket_scalar, bucket);
+}
+
+Result<CostInputs> evaluate_cost(const Template& tmpl, const Stage& stage, const Variant& variant,
+                                 const Config& config, const Problem& problem, int64_t bucket,
+                                 const TargetFacts& target) {
+  const VariantFormulas& formulas = *variant.formulas;
+  auto values = formulas.values(tmpl, problem, config, target, bucket);
+  if (!values) return values.error().with_context(place(tmpl, stage, variant));
+  std::optional<Error> error;
+  auto evaluate = [&](const char* what, const Formula& formula) -> double {
+    auto value = formula.evaluate_or_error(*values, formulas.symbols);
+    if (value) return static_cast<double>(*value);
+    if (!error)
+      error = value.error().with_context(fmt::format("{}: cost {}", place(tmpl, stage, variant), what));
+    return 0;
+  };
+  CostInputs cost;
+  cost.blocks = evaluate("blocks", formulas.cost.blocks);
+  cost.dram_bytes = evaluate("dram_bytes", formulas.cost.dram_bytes);
+  cost.l2_bytes = evaluate("l2_bytes", formulas.cost.l2_bytes);
+  cost.flops = evaluate("flops", formulas.cost.flops);
+  cost.alu_ops = evaluate("alu_ops", formulas.cost.alu_ops);
+  cost.steps = evaluate("steps", formulas.cost.steps);
+  cost.stages = evaluate("stages", formulas.cost.stages);
+  cost.rate = variant.cost.rate;
+  if (error) return *error;
+  return cost;
+}
+
+}  // namespace rtjit

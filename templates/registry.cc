@@ -1,0 +1,215 @@
+#include "templates/registry.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "base/text.h"
+#include "templates/embedded.h"
+#include "templates/preset.h"
+
+namespace rtjit {
+namespace {
+
+namespace fs = std::filesystem;
+
+using Sources = std::map<std::string, std::string>;
+
+constexpr std::string_view kManifest = "template.toml";
+
+Result<std::string> read_file(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) return make_error(ErrorCode::io, "{}: cannot be read", path.string());
+  return text;
+}
+
+// Adds the .cuh files below `folder` as "<prefix>/<path within the folder>". A folder that is not there adds
+// none.
+Status add_sources(const fs::path& folder, const std::string& prefix, Sources& sources) {
+  std::error_code error;
+  fs::recursive_directory_iterator files(folder, error);
+  if (error == std::errc::no_such_file_or_directory) return {};
+  for (; !error && files != fs::recursive_directory_iterator(); files.increment(error)) {
+    if (files->path().extension() != ".cuh") continue;
+    auto text = read_file(files->path());
+    if (!text) return text.error();
+    sources[prefix + "/" + files->path().lexically_relative(folder).generic_string()] = std::move(*text);
+  }
+  if (error) return make_error(ErrorCode::io, "{}: {}", folder.string(), error.message());
+  return {};
+}
+
+// "a/b/c.cuh" below "a/b/" -> "c.cuh".
+std::string_view below(std::string_view path, std::string_view folder) {
+  return path.starts_with(folder) ? path.substr(folder.size()) : std::string_view();
+}
+
+}  // namespace
+
+// Fills a TemplateRegistry.
+class RegistryLoader {
+ public:
+  RegistryLoader() : registry_(new TemplateRegistry) {}
+
+  Result<std::shared_ptr<const TemplateRegistry>> load(const std::vector<std::string>& folders) {
+    for (const EmbeddedFile& file : embedded_files()) {
+      std::string_view header = below(file.path, "templates/device/");
+      if (!header.empty()) device_headers_["device/" + std::string(header)] = file.content;
+    }
+    for (const EmbeddedFile& file : embedded_files()) {
+      if (file.path.starts_with("templates/") && file.path.ends_with("/template.toml")) add_built_in(file);
+      if (!file.path.starts_with("presets/")) continue;
+      auto preset = parse_preset(file.content, std::string(file.path));
+      if (!preset) return preset.error();
+      registry_->presets_.push_back(std::move(*preset));
+    }
+    std::sort(registry_->presets_.begin(), registry_->presets_.end(),
+              [](const Preset& a, const Preset& b) { return a.name < b.name; });
+    for (const std::string& folder : folders) {
+      if (Status status = add_folder(folder); !status) return status.error();
+    }
+    return std::shared_ptr<const TemplateRegistry>(std::move(registry_));
+  }
+
+ private:
+  // A broken built-in template must not take the others with it: its error waits for whoever asks for it.
+  void add_built_in(const EmbeddedFile& manifest) {
+    std::string_view folder = manifest.path.substr(0, manifest.path.size() - kManifest.size());
+    std::string name(below(folder, "templates/"));
+    Sources sources = device_headers_;
+    for (const EmbeddedFile& file : embedded_files()) {
+      std::string_view source = below(file.path, folder);
+      if (source.ends_with(".cuh")) sources[name + std::string(source)] = file.content;
+    }
+    name.pop_back();  // the '/'
+    Status status = add(name, manifest.content, std::string(manifest.path), std::move(sources));
+    if (!status) registry_->broken_.emplace(name, status.error());
+  }
+
+  Status add_folder(const fs::path& folder) {
+    std::error_code error;
+    if (fs::exists(folder / kManifest, error)) return add_from_disk(folder, {folder / "device"});
+    std::vector<fs::path> found;
+    fs::directory_iterator entries(folder, error);
+    for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+      std::error_code ignored;
+      if (fs::exists(entries->path() / kManifest, ignored)) found.push_back(entries->path());
+    }
+    if (error) return make_error(ErrorCode::io, "template folder {}: {}", folder.string(), error.message());
+    if (found.empty()) {
+      return make_error(ErrorCode::not_found,
+                        "template folder {}: it holds neither {} nor a sub-folder with one", folder.string(),
+                        kManifest);
+    }
+    std::sort(found.begin(), found.end());
+    for (const fs::path& path : found) {
+      Status status = add_from_disk(path, {folder / "device", path / "device"});
+      if (!status) return status;
+    }
+    return {};
+  }
+
+  Status add_from_disk(const fs::path& folder, const std::vector<fs::path>& device_folders) {
+    std::error_code error;
+    std::string name = fs::canonical(folder, error).filename().string();
+    if (error) return make_error(ErrorCode::io, "{}: {}", folder.string(), error.message());
+    fs::path manifest = folder / kManifest;
+    auto text = read_file(manifest);
+    if (!text) return text.error();
+    Sources sources = device_headers_;
+    for (const fs::path& device : device_folders) {
+      if (Status status = add_sources(device, "device", sources); !status) return status;
+    }
+    if (Status status = add_sources(folder, name, sources); !status) return status;
+    return add(name, *text, manifest.string(), std::move(sources));
+  }
+
+  Status add(const std::string& name, std::string_view manifest, const std::string& file_name,
+             Sources sources) {
+    auto parsed = parse_manifest(manifest, file_name, std::move(sources));
+    if (!parsed) return parsed.error();
+    if (parsed->name != name) {
+      return make_error(
+          ErrorCode::invalid_argument,
+          "{}: name = '{}', but its folder is called '{}'; includes need the two to be the same", file_name,
+          parsed->name, name);
+    }
+    registry_->broken_.erase(name);
+    registry_->templates_[name] = std::make_shared<const Template>(std::move(*parsed));
+    return {};
+  }
+
+  std::shared_ptr<TemplateRegistry> registry_;
+  Sources device_headers_;  // the built-in ones
+};
+
+Result<std::shared_ptr<const TemplateRegistry>> TemplateRegistry::create(
+    const std::vector<std::string>& folders) {
+  try {
+    return RegistryLoader().load(folders);
+  } catch (const std::exception& error) {  // std::filesystem throws where it has no error code to set
+    return make_error(ErrorCode::io, "reading templates: {}", error.what());
+  }
+}
+
+Result<std::shared_ptr<const Template>> TemplateRegistry::find(std::string_view name) const {
+  auto found = templates_.find(name);
+  if (found != templates_.end()) return found->second;
+  auto broken = broken_.find(name);
+  if (broken != broken_.end()) return broken->second;
+  std::string near = nearest_name(name, names());
+  return make_error(
+      ErrorCode::not_found, "there is no template '{}'; {}", name,
+      near.empty() ? "templates are " + join(names(), ", ") : fmt::format("did you mean '{}'?", near));
+}
+
+std::vector<std::string> TemplateRegistry::names() const {
+  std::vector<std::string> out;
+  for (const auto& [name, tmpl] : templates_) out.push_back(name);
+  return out;
+}
+
+Result<Preset> TemplateRegistry::find_preset(std::string_view name) const {
+  std::vector<std::string> known;
+  for (const Preset& preset : presets_) {
+    if (preset.name == name) return preset;
+    known.push_back(preset.name);
+  }
+  std::string near = nearest_name(name, known);
+  return make_error(
+      ErrorCode::not_found, "there is no preset '{}'; {}", name,
+      near.empty() ? "presets are " + join(known, ", ") : fmt::format("did you mean '{}'?", near));
+}
+
+Result<Problem> TemplateRegistry::problem(const Template& tmpl, const KeyValues& given) const {
+  KeyValues values;
+  for (const auto& [key, value] : given) {
+    if (key != "preset") continue;
+    auto preset = find_preset(value);
+    if (!preset) return preset.error();
+    auto problem = preset->problems.find(tmpl.name);
+    if (problem == preset->problems.end()) {
+      std::vector<std::string> has;
+      for (const auto& [name, keys] : preset->problems) has.push_back(name);
+      return make_error(ErrorCode::invalid_argument,
+                        "preset '{}' has no problem for template '{}'; it has one for {}", value, tmpl.name,
+                        join(has, ", "));
+    }
+    values = problem->second;
+  }
+  for (const auto& pair : given) {
+    if (pair.first == "preset") continue;
+    auto known = std::find_if(values.begin(), values.end(),
+                              [&](const auto& other) { return other.first == pair.first; });
+    if (known == values.end()) {
+      values.push_back(pair);
+    } else {
+      known->second = pair.second;
+    }
+  }
+  return make_problem(tmpl, values);
+}
+
+}  // namespace rtjit

@@ -1,0 +1,219 @@
+// Every way in which a manifest can be wrong has a message with the file, the line and what is right.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/templates/pipeline_manifest.h"
+#include "tests/templates/test_templates.h"
+
+namespace rtjit {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::kPipelineManifest;
+using testing::pipeline_sources;
+using testing::replaced;
+
+struct Broken {
+  const char* what;  // the name of the test
+  const char* from;  // the first of these in the manifest ...
+  const char* to;    // ... is replaced by this
+  const char* message;
+  const char* place = "";  // what stands on the line of the error, if that is not the line of `from`
+};
+
+class BrokenManifest : public ::testing::TestWithParam<Broken> {};
+
+TEST_P(BrokenManifest, HasTheRightMessage) {
+  const Broken& broken = GetParam();
+  std::string text = replaced(kPipelineManifest, broken.from, broken.to);
+  ASSERT_FALSE(text.empty()) << "'" << broken.from << "' is not in the manifest";
+  auto parsed = parse_manifest(text, "pipeline.toml", pipeline_sources());
+  ASSERT_FALSE(parsed.ok()) << "it was accepted";
+  EXPECT_THAT(parsed.error().message, HasSubstr(broken.message));
+  // The error is where the change is, or where the table begins that the change made incomplete.
+  std::string place = *broken.place ? broken.place : broken.from;
+  std::string before = text.substr(0, (*broken.place ? text : std::string(kPipelineManifest)).find(place));
+  auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  auto within = std::count(place.begin(), place.end(), '\n');
+  bool found = false;
+  for (auto near = line; near <= line + within; ++near) {
+    found = found || parsed.error().message.find(fmt::format("pipeline.toml:{}:", near)) != std::string::npos;
+  }
+  EXPECT_TRUE(found) << "expected line " << line << ": " << parsed.error().message;
+}
+
+const Broken kSyntaxAndKeys[] = {
+    {"Syntax", "name = \"pipeline\"", "name = pipeline", "column"},
+    {"Date", "summary = \"sort rows, then multiply\"", "summary = 2026-01-01", "dates and times"},
+    {"NoName", "name = \"pipeline\"", "", "'name' is missing", "\n"},
+    {"BadName", "name = \"pipeline\"", "name = \"pipe line\"", "letters, digits and _ only"},
+    {"UnknownTopKey", "summary =", "sumary =", "unknown key 'sumary'; did you mean 'summary'?"},
+    {"UnknownSection", "[verify]", "[verifi]", "unknown key 'verifi'; did you mean 'verify'?"},
+    {"UnknownProblemField", "multiple_of = 8\n[problem.layout]", "multipleof = 8\n[problem.layout]",
+     "[problem.width]: unknown key 'multipleof'; did you mean 'multiple_of'?"},
+    {"UnknownArgumentField", "align = 16", "alignment = 16",
+     "[[argument]] x: unknown key 'alignment'; did you mean 'align'?"},
+    {"UnknownVariantField", "registers = \"block_m + 10\"", "regs = \"block_m + 10\"",
+     "[[stage.variant]] mma: unknown key 'regs'"},
+    {"UnknownLaunchField", "pdl = true", "pld = true", "unknown key 'pld'; did you mean 'pdl'?"},
+    {"UnknownCostField",
+     "dram_bytes = ", "dram_byte = ", "unknown key 'dram_byte'; did you mean 'dram_bytes'?"},
+    {"WrongKind", "pdl = true", "pdl = 1", "'pdl' must be true or false, not an integer"},
+    {"FormulaIsNoList", "threads = 512", "threads = [512]", "'threads' must be a formula"},
+    {"StageIsNoList", "[[stage]]\nname = \"sort\"", "[stage]\nname = \"sort\"", "column",
+     "[[stage]]\nname = \"mul\""},
+};
+
+const Broken kProblemAndLaunch[] = {
+    {"NoType", "type = \"integer\"\nmin = 8", "min = 8", "'type' is missing", "[problem.width]"},
+    {"BadType", "type = \"real\"", "type = \"float\"", "it must be one of integer, real, choice"},
+    {"MinAboveMax", "min = 8", "min = 8000", "min 8000 is above max 4096"},
+    {"BadMultiple", "multiple_of = 8\n[problem.layout]", "multiple_of = 0\n[problem.layout]", "at least 1"},
+    {"ChoiceWithoutValues", "values = [\"rows\", \"columns\"]\n", "", "a choice needs 'values'"},
+    {"BadDefault", "default = \"rows\"", "default = \"row\"", "did you mean 'rows'?"},
+    {"ValueTwice", "values = [\"none\", \"bf16\", \"f32\"]",
+     "values = [\"none\", \"bf16\", \"f32\", \"none\"]", "listed twice"},
+    {"ValueIsNoEnumerator", "\"columns\"]", "\"columns\", \"col-major\"]",
+     "the name of an enumerator of ns::Layout"},
+    {"ValueWithComma", "values = [\"none\"", "values = [\"a,b\", \"none\"", "a word without , = ' or blanks"},
+    {"ReservedKey", "[problem.alpha]", "[problem.threads]", "the name is reserved"},
+    {"ConstraintTypo", "layout != 'columns'", "layout != 'colums'",
+     "'colums' is not a value of layout; did you mean 'columns'?"},
+    {"ConstraintWithoutMessage", "message = \"columns need a width of 16\"", "", "'message' is missing",
+     "[[problem_constraint]]"},
+    {"ConstraintSeesNoScalar", "width >= 16", "tokens >= 16", "unknown name 'tokens'"},
+    {"NoLaunch", "[launch]\nbucket = \"tokens\"\nbuckets = [1, 64, 1024]\n", "", "'bucket' is missing",
+     "[launch"},
+    {"BucketUnknown", "bucket = \"tokens\"", "bucket = \"rows\"", "there is no [launch.scalar.rows]"},
+    {"BucketsUnordered", "buckets = [1, 64, 1024]", "buckets = [1, 64, 64]", "must be ascending"},
+    {"ScalarIsAKey", "[launch.scalar.x_stride]", "[launch.scalar.width]", "the name is used before"},
+    {"ScalarUnbound", "strides = [\"x_stride\", \"1\"]", "strides = [\"x_stride + 0\", \"1\"]",
+     "nothing gives it a value", "[launch]"},
+};
+
+const Broken kArgumentsAndBuffers[] = {
+    {"ArgumentTwice", "name = \"mask\"", "name = \"x\"", "argument 'x': the name is used before"},
+    {"BadRole", "role = \"pack\"", "role = \"packing\"", "it must be one of launch, pack"},
+    {"BadDType", "dtypes = [\"u8\"]", "dtypes = [\"uint8\"]", "there is no dtype 'uint8'; there are u8, i8"},
+    {"NoDTypes", "dtypes = [\"u8\"]\noptional", "optional", "'dtypes' is missing",
+     "[[argument]]\nname = \"mask\""},
+    {"DTypeKeyUnknown", "dtype_key = \"bias\"", "dtype_key = \"width\"",
+     "there is no such choice in [problem]"},
+    {"DTypeNeverComes", "dtypes = [\"bf16\", \"f32\"]", "dtypes = [\"bf16\", \"f64\"]",
+     "dtype f64 can never come"},
+    {"ShapeTypo", "shape = [\"tokens\", \"width\"]\nstrides", "shape = [\"tokens\", \"widht\"]\nstrides",
+     "did you mean 'width'?"},
+    {"ShapeEmpty", "shape = [\"width\"]", "shape = []", "needs 1 to 4 dimensions"},
+    {"PackShapeSeesNoScalar", "shape = [\"width\", \"width\"]", "shape = [\"tokens\", \"width\"]",
+     "unknown name 'tokens'"},
+    {"StridesTooFew", "strides = [\"x_stride\", \"1\"]", "strides = [\"x_stride\"]",
+     "1 strides for 2 dimensions"},
+    {"BadAlign", "align = 16", "align = 24", "a power of two"},
+    {"RequiredWhenTypo", "required_when = \"bias != 'none'\"", "required_when = \"bias != 'no'\"",
+     "'no' is not a value of bias"},
+    {"BadFillKind", "kind = \"choice\"", "kind = \"choices\"",
+     "it must be one of normal, bytes, range, choice"},
+    {"FillNeedsCount", "count = \"width\", ", "", "choice needs 'count'"},
+    {"FillOption", "first = 0", "frist = 0", "unknown key 'frist'; did you mean 'first'?"},
+    {"BufferIsArgument", "name = \"sorted\"", "name = \"out\"", "buffer 'out': the name is used before"},
+    {"BufferWithoutBytes", "bytes = \"width\"\n", "", "'bytes' is missing",
+     "[[buffer]]\nname = \"packed_s\""},
+    {"PackedBufferSeesNoTokens", "bytes = \"width * width + 1\"", "bytes = \"tokens\"",
+     "unknown name 'tokens'"},
+    {"BufferStageTypo", "align(tokens, mul.block_m)", "align(tokens, mull.block_m)",
+     "did you mean 'mul.block_m'?"},
+    {"BufferSeesNoStride", "bytes = \"tokens * width * 4\"", "bytes = \"tokens * x_stride * 4\"",
+     "unknown name 'x_stride'"},
+    {"VariantLacksParameter", "split = 1\n[[stage.variant.launch]]\nkernel = \"ns::reference\"",
+     "[[stage.variant.launch]]\nkernel = \"ns::reference\"",
+     "variant 'reference' of stage 'mul' has no 'split'; give it one under [stage.variant.provides]",
+     "when = \"mul.split > 1\""},
+};
+
+const Broken kStagesAndPack[] = {
+    {"PackSource", "source = \"pack.cuh\"", "source = \"packs.cuh\"",
+     "not in the template's folder, which has mma.cuh, pack.cuh"},
+    {"PackWithoutLayout", "layout = \"pipeline/1\"", "", "'layout' is missing", "[pack]"},
+    {"PackSeesNoLaunchArgument", "args = [\"ptr w\"", "args = [\"ptr x\"", "no argument or buffer 'x' here"},
+    {"LaunchSeesNoPackArgument", "args = [\"ptr x\", \"ptr sorted\"", "args = [\"ptr w\", \"ptr sorted\"",
+     "no argument or buffer 'w' here"},
+    {"StageIsArgument", "name = \"sort\"", "name = \"out\"", "stage 'out': the name is used before"},
+    {"VariantTwice", "name = \"reference\"", "name = \"mma\"", "variant 'mma': the name is used before",
+     "[[stage.variant]]\nname = \"mma\"\nsource = \"reference.cuh\""},
+    {"BadTargets", "targets = \"sm_80+\"", "targets = \"hopper\"", "write for example \"sm_80+\""},
+    {"KernelMissing", "kernel = \"ns::sort\"", "kernel = \"ns::sorted\"",
+     "kernel 'ns::sorted' is neither in pipeline/sort.cuh"},
+    {"GridMissing", "grid = [1]\n", "", "'grid' is missing", "[[stage.variant.launch]]"},
+    {"GridOfFour", "grid = [1]\n", "grid = [1, 1, 1, 1]\n", "1 to 3 formulas"},
+    {"ThreadsSeesNoThreads", "threads = \"warps * 32\"", "threads = \"threads\"", "unknown name 'threads'"},
+    {"SmemSeesNoTokens", "smem = \"threads * 4 +", "smem = \"tokens +", "unknown name 'tokens'"},
+    {"LiteralTypo", "store == 'bulk' ? 64", "store == 'bluk' ? 64",
+     "'bluk' is not a value of store; did you mean 'bulk'?"},
+    {"LiteralForANumber", "block_m >= warps * 8", "block_m == 'x'", "'block_m' is a number"},
+    {"LiteralAlone", "block_m >= warps * 8", "block_m >= 'x'", "can only be compared with a choice"},
+    {"ChoiceAsNumber", "block_m >= warps * 8", "store > 0",
+     "'store' is a choice; compare it with a quoted value"},
+    {"ParameterIsReal", "type = \"integer\"\nvalues = [2, 4]\ndefault = 4", "type = \"real\"\ndefault = 4",
+     "it needs 'values'", "[stage.variant.parameter.warps]"},
+    {"ParameterWithoutValues", "values = [16, 64]", "min = 16", "it needs 'values'",
+     "[stage.variant.parameter.block_m]"},
+    {"ParameterIsKey", "[stage.variant.parameter.split]", "[stage.variant.parameter.width]",
+     "parameter 'width': the name is used before"},
+    {"DefaultTypo", "config = \"block_m=64\"", "config = \"block_n=64\"", "did you mean 'block_m'?"},
+    {"DefaultIncomplete", "config = \"block_m=16,warps=2\"", "config = \"warps=2\"", "no value for block_m"},
+    {"DefaultNotForAll", "config = \"block_m=64\"", "config = \"block_m=64\"\nwhen = \"tokens > 1\"",
+     "no default config for every case", "[[stage.variant.default]]"},
+    {"OracleMissing", "oracle = true", "", "a tuned stage needs a variant with oracle = true",
+     "[[stage]]\nname = \"mul\""},
+    {"OracleNotLast", "targets = \"sm_80+\"", "oracle = true\noracle_config = \"block_m=16\"",
+     "one variant, the last", "[[stage]]\nname = \"mul\""},
+    {"OracleConfigElsewhere", "targets = \"sm_80+\"", "oracle_config = \"block_m=16\"",
+     "belongs to a variant with oracle = true"},
+    {"ChoiceWithoutCpp", "template_args = [\"width\", \"layout\"]", "template_args = [\"width\", \"bias\"]",
+     "choice 'bias' has no 'cpp'"},
+    {"RealTemplateArg", "template_args = [\"width\", \"layout\"]", "template_args = [\"width\", \"alpha\"]",
+     "pass it as an argument: \"f32 alpha\""},
+    {"TemplateArgOfALaunch", "template_args = [\"block_m\"]", "template_args = [\"tokens\"]",
+     "unknown name 'tokens'"},
+    {"ArgKind", "\"i32 tokens\"", "\"int tokens\"", "write \"ptr NAME\""},
+    {"ArgWithoutValue", "\"i32 tokens\"", "\"i32\"", "write \"ptr NAME\""},
+    {"ArgPointerTypo", "\"ptr sorted\"", "\"ptr sortd\"", "did you mean 'sorted'?"},
+    {"ArgRealKey", "\"f32 alpha\"", "\"f32 width\"", "no problem key of type real"},
+    {"ArgMap", "\"map x_map\"", "\"map y_map\"", "no [[stage.variant.tensor_map]] with that name"},
+    {"MapBase", "base = \"x\"", "base = \"y\"", "no argument or buffer 'y' here"},
+    {"MapRank", "box = [\"8\", \"block_m\"]", "box = [\"8\"]", "1 to 5 dims", "[[stage.variant.tensor_map]]"},
+    {"MapSwizzle", "swizzle = \"128\"", "swizzle = \"256\"", "it must be one of none, 32, 64, 128"},
+    {"NoVerify", "[verify]\noutputs = [\"out\"]\nmax_rel_l2 = 6e-3\nmax_err_per_rms = 5e-2\n", "",
+     "'outputs' is missing", "[verify"},
+    {"OutputIsRead", "outputs = [\"out\"]", "outputs = [\"x\"]",
+     "'x' is not an argument with access = \"write\""},
+    {"SmallKeyUnknown", "width = \"min(width, 64)\"", "widht = \"min(width, 64)\"", "did you mean 'width'?"},
+};
+
+std::string test_name(const ::testing::TestParamInfo<Broken>& info) { return info.param.what; }
+INSTANTIATE_TEST_SUITE_P(Keys, BrokenManifest, ::testing::ValuesIn(kSyntaxAndKeys), test_name);
+INSTANTIATE_TEST_SUITE_P(Problem, BrokenManifest, ::testing::ValuesIn(kProblemAndLaunch), test_name);
+INSTANTIATE_TEST_SUITE_P(Arguments, BrokenManifest, ::testing::ValuesIn(kArgumentsAndBuffers), test_name);
+INSTANTIATE_TEST_SUITE_P(Stages, BrokenManifest, ::testing::ValuesIn(kStagesAndPack), test_name);
+
+TEST(BrokenManifests, AllThatIsWrongIsReportedAtOnce) {
+  std::string text =
+      replaced(replaced(kPipelineManifest, "align = 16", "align = 24"), "pdl = true", "pdl = 1");
+  std::string message = parse_manifest(text, "p.toml", pipeline_sources()).error().message;
+  EXPECT_THAT(message, HasSubstr("power of two"));
+  EXPECT_THAT(message, HasSubstr("'pdl' must be"));
+}
+
+TEST(BrokenManifests, MissingIncludesNameTheirPlace) {
+  auto sources = pipeline_sources();
+  sources.erase("device/common.cuh");
+  EXPECT_THAT(parse_manifest(kPipelineManifest, "p.toml", sources).error().message,
+              HasSubstr("p.toml: pipeline/sort.cuh:1: there is no source 'device/common.cuh'"));
+}
+
+TEST(BrokenManifests, EmptyText) {
+  EXPECT_THAT(parse_manifest("", "p.toml", {}).error().message, HasSubstr("p.toml:"));
+}
+
+}  // namespace
+}  // namespace rtjit

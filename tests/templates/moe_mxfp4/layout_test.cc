@@ -1,0 +1,160 @@
+// The packed layout, run on the host: what pack_tiles writes and what a lane of a GEMM reads back, for every
+// element. What the headers need of CUDA is replaced; functions with assembly in them are compiled but not
+// called.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "tests/templates/moe_mxfp4/moe_oracle.h"
+
+#define __host__
+#define __device__
+#define __global__
+#define __launch_bounds__(threads)
+struct uint2 {
+  uint32_t x, y;
+};
+struct uint4 {
+  uint32_t x, y, z, w;
+};
+static struct { unsigned x; } threadIdx, blockIdx;
+static inline uint32_t __float_as_uint(float value) { return std::bit_cast<uint32_t>(value); }
+static inline float __uint_as_float(uint32_t bits) { return std::bit_cast<float>(bits); }
+static inline float __fdividef(float a, float b) { return a / b; }
+#define __expf std::exp
+static inline uint32_t __shfl_xor_sync(uint32_t, uint32_t value, int) { return value; }
+using std::min;
+#include "moe_mxfp4/pack.cuh"
+
+namespace rtjit::moe_mxfp4 {
+namespace {
+
+float low_half(u32 pair) { return bits_float(pair << 16); }
+float high_half(u32 pair) { return bits_float(pair & 0xffff0000u); }
+
+TEST(MoeLayout, EveryCodeWidensInEveryPlace) {
+  const double values[8] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+  for (int pair = 0; pair < 4; ++pair) {
+    for (int half = 0; half < 2; ++half) {
+      for (u32 code = 0; code < 16; ++code) {
+        u32 pairs[4];
+        widen_e2m1(place_e2m1(code, pair, half), pairs);
+        for (int other = 0; other < 4; ++other) {
+          const double expected = std::ldexp(values[code & 7] * (code & 8 ? -1 : 1), -126);
+          EXPECT_EQ(low_half(pairs[other]), other == pair && half == 0 ? expected : 0);
+          EXPECT_EQ(high_half(pairs[other]), other == pair && half == 1 ? expected : 0);
+        }
+      }
+    }
+  }
+}
+
+TEST(MoeLayout, PlacesOfAWordDoNotOverlap) {
+  u32 all = 0;
+  for (int pair = 0; pair < 4; ++pair) {
+    for (int half = 0; half < 2; ++half) {
+      const u32 place = place_e2m1(15, pair, half);
+      EXPECT_EQ(std::popcount(place), 4);
+      EXPECT_EQ(all & place, 0u);
+      all |= place;
+    }
+  }
+  EXPECT_EQ(all, 0xffffffffu);
+}
+
+TEST(MoeLayout, RowOrdersReachEveryRowOnce) {
+  for (int order : {kPlain, kInterleaved, kHalvesGateUp, kHalvesUpGate}) {
+    constexpr int kRows = 192;
+    std::vector<int> seen(kRows);
+    for (int row = 0; row < kRows; ++row) ++seen[checkpoint_row(order, row, kRows)];
+    EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), kRows) << order;
+  }
+}
+
+TEST(MoeLayout, GateAndUpStandEightRowsApart) {
+  const oracle::MoeLayout layouts[] = {oracle::MoeLayout::interleaved, oracle::MoeLayout::halves_gate_up,
+                                       oracle::MoeLayout::halves_up_gate};
+  for (int order = kInterleaved; order <= kHalvesUpGate; ++order) {
+    const oracle::MoeProblem problem{.intermediate = 96, .layout = layouts[order - kInterleaved]};
+    for (int i = 0; i < 96; ++i) {
+      const int row = i / 8 * 16 + i % 8;
+      EXPECT_EQ(checkpoint_row(order, row, 192), oracle::gate_row(problem, i));
+      EXPECT_EQ(checkpoint_row(order, row + 8, 192), oracle::up_row(problem, i));
+    }
+  }
+}
+
+TEST(MoeLayout, StoredScalesMeanTheirScale) {
+  // field - 127 is the exponent of the factor; together with the 2^-126 of widen_e2m1 and the row's exponent:
+  // scale.
+  for (u32 exponent : {0u, 1u, 60u, 126u}) {
+    for (u32 scale = exponent; scale <= 128 + exponent && scale < 255; ++scale) {
+      EXPECT_EQ(int(stored_scale(scale, exponent)) - 127 - 126 + int(exponent), int(scale) - 127);
+    }
+    EXPECT_EQ(row_factor(exponent), std::ldexp(1.0f, int(exponent)));
+  }
+  EXPECT_TRUE(std::isnan(row_factor(kNanRow)));
+}
+
+// What every lane finds in its tiles is the checkpoint's value at the rows and columns of an mma fragment.
+void check_packing(int experts, int rows, int k, int order) {
+  std::mt19937 random(17);
+  std::vector<u8> codes(size_t(experts) * rows * k / 2), scales(size_t(experts) * rows * k / 32);
+  for (u8& byte : codes) byte = u8(random());
+  for (u8& byte : scales) byte = u8(100 + random() % 29);
+  const std::vector<u8> exponents(size_t(experts) * rows, 0);
+  const i64 tiles_k = (k + 63) / 64, all_tiles = i64(experts) * (rows / 16) * tiles_k;
+  std::vector<u32> packed(codes.size() / 4), packed_scales((scales.size() + 3) / 4);
+  for (blockIdx.x = 0; blockIdx.x < (all_tiles + 7) / 8; ++blockIdx.x) {
+    for (threadIdx.x = 0; threadIdx.x < 256; ++threadIdx.x) {
+      pack_tiles(codes.data(), scales.data(), exponents.data(), rows, k, order, all_tiles,
+                 reinterpret_cast<u8*>(packed.data()), reinterpret_cast<u8*>(packed_scales.data()));
+    }
+  }
+  int wrong = 0;
+  for (i64 tile = 0; tile < all_tiles; ++tile) {
+    const i64 strip = tile / tiles_k;
+    const int first_k = int(tile % tiles_k) * 64;
+    const bool half = k - first_k < 64;
+    for (int lane = 0; lane < 32; ++lane) {
+      const LaneTile part = load_lane_tile(
+          reinterpret_cast<u8*>(packed.data()) + strip * strip_bytes(k) + first_k / 64 * kTileBytes,
+          reinterpret_cast<u8*>(packed_scales.data()) + strip * strip_scale_bytes(k) +
+              first_k / 64 * kTileScaleBytes,
+          lane, half);
+      for (int index = 0; index < (half ? 2 : 4); ++index) {
+        const int group = index / 2, upper = index % 2;
+        const double factor = std::ldexp(1.0, int((part.scales >> (8 * index)) & 255) - 127);
+        u32 pairs[4];
+        widen_e2m1(part.words[index], pairs);
+        const i64 packed_row = strip * 16 + lane / 4 + 8 * upper;
+        const i64 row = packed_row / rows * rows + checkpoint_row(order, int(packed_row % rows), rows);
+        for (int pair = 0; pair < 4; ++pair) {
+          const int column = first_k + 32 * group + 8 * pair + 2 * (lane % 4);
+          wrong += low_half(pairs[pair]) * factor !=
+                   oracle::mxfp4_value(codes.data(), scales.data(), row, k, column);
+          wrong += high_half(pairs[pair]) * factor !=
+                   oracle::mxfp4_value(codes.data(), scales.data(), row, k, column + 1);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(wrong, 0) << rows << " x " << k << ", order " << order;
+}
+
+TEST(MoeLayout, PackedTilesReadBackExactly) {
+  for (int order : {kPlain, kInterleaved, kHalvesGateUp, kHalvesUpGate}) {
+    check_packing(3, 64, 128, order);
+    check_packing(2, 64, 96, order);
+    check_packing(1, 128, 32, order);
+    check_packing(2, 32, 320, order);
+  }
+}
+
+}  // namespace
+}  // namespace rtjit::moe_mxfp4

@@ -1,0 +1,115 @@
+// The template's manifest: what a problem may be, sizes, defaults and which targets get scatter4.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "compiler/features.h"
+#include "compiler/target.h"
+#include "templates/launch_plan.h"
+#include "templates/registry.h"
+
+namespace rtjit {
+namespace {
+
+using ::testing::Contains;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+constexpr const char* kGptOss = "hidden=2880,intermediate=2880,experts=32,top_k=4,bias=bf16,limited=1";
+constexpr const char* kDeepSeek =
+    "hidden=4096,intermediate=2048,experts=256,top_k=6,layout=halves_gate_up,activation=silu,limited=1,limit="
+    "10";
+constexpr const char* kTensorParallel =
+    "hidden=2880,intermediate=192,experts=128,top_k=4,bias=bf16,limited=1";
+
+std::shared_ptr<const Template> moe() {
+  static const auto registry = *TemplateRegistry::create();
+  return *registry->find("moe_mxfp4");
+}
+
+Problem problem(const char* keys) { return *make_problem(*moe(), *parse_key_values(keys)); }
+
+TEST(MoeManifest, RefusesWhatTheKernelsCannotDo) {
+  for (const char* keys :
+       {"hidden=2880,intermediate=2880,experts=32", "hidden=2888,intermediate=2880,experts=32,top_k=4",
+        "hidden=2880,intermediate=2880,experts=1025,top_k=4",
+        "hidden=2880,intermediate=2880,experts=32,top_k=33",
+        "hidden=2880,intermediate=2880,experts=32,top_k=4,activation=relu"}) {
+    EXPECT_FALSE(make_problem(*moe(), *parse_key_values(keys)).ok()) << keys;
+  }
+}
+
+TEST(MoeManifest, PackedWeightsAreAtMostOnePercentLargerThanTheCheckpoint) {
+  const TargetFacts facts = Target::parse("sm_90a")->facts();
+  for (const char* keys : {kGptOss, kDeepSeek, kTensorParallel}) {
+    const Problem p = problem(keys);
+    auto plan = LaunchPlan::create(moe(), p, {}, facts, true);
+    ASSERT_TRUE(plan.ok()) << plan.error().message;
+    const int64_t hidden = p.integer("hidden"), intermediate = p.integer("intermediate");
+    const int64_t bias = to_string(*p.find("bias")) == "bf16" ? 2 : 0;
+    const int64_t row1 = hidden / 2 + hidden / 32 + bias, row2 = intermediate / 2 + intermediate / 32 + bias;
+    const int64_t checkpoint = p.integer("experts") * (2 * intermediate * row1 + hidden * row2);
+    const int64_t packed = *plan->total_bytes(BufferSpec::Kind::packed, 1);
+    EXPECT_LE(static_cast<double>(packed), 1.01 * static_cast<double>(checkpoint)) << keys;
+  }
+}
+
+TEST(MoeManifest, DefaultsFitEveryTargetAndBucket) {
+  for (const Target& target : Target::all()) {
+    for (const char* keys : {kGptOss, kDeepSeek, kTensorParallel}) {
+      const Problem p = problem(keys);
+      for (const Stage& stage : moe()->stages) {
+        for (const Variant& variant : stage.variants) {
+          if (!*target.matches(variant.targets)) continue;
+          for (int64_t bucket : moe()->buckets) {
+            auto config = default_config(*moe(), stage, variant, p, bucket, target.facts());
+            ASSERT_TRUE(config.ok()) << config.error().message;
+            auto facts = evaluate_variant(*moe(), stage, variant, *config, p, target.facts());
+            ASSERT_TRUE(facts.ok()) << facts.error().message;
+            EXPECT_THAT(facts->violated, IsEmpty());
+            EXPECT_LE(facts->smem, target.limits().smem_per_block);
+            EXPECT_LE(facts->threads * facts->predicted_registers, target.limits().registers_per_block);
+            for (const std::string& feature : facts->features)
+              EXPECT_TRUE(supports(target, feature)) << feature;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(MoeManifest, OnlyScatter4NeedsTheFeatureThatSm121aLacks) {
+  const Stage& stage = *moe()->find_stage("gemm2");
+  const Variant& mma = *moe()->find_variant("gemm2", "mma");
+  const Problem p = problem(kGptOss);
+  const Target spark = *Target::parse("sm_121a"), datacenter = *Target::parse("sm_100a");
+  KeyValues values = {{"block_m", "32"}, {"block_n", "128"}, {"block_k", "64"},
+                      {"warps", "4"},    {"stages", "3"},    {"store", "scatter4"}};
+  auto scatter = evaluate_variant(*moe(), stage, mma, *make_config(mma, values), p, spark.facts());
+  ASSERT_TRUE(scatter.ok()) << scatter.error().message;
+  EXPECT_THAT(scatter->violated, IsEmpty());
+  EXPECT_THAT(scatter->features, Contains("tma.tile.scatter4"));
+  EXPECT_FALSE(supports(spark, "tma.tile.scatter4"));
+  EXPECT_TRUE(supports(datacenter, "tma.tile.scatter4"));
+  values.back().second = "plain";
+  auto plain = evaluate_variant(*moe(), stage, mma, *make_config(mma, values), p, spark.facts());
+  ASSERT_TRUE(plain.ok()) << plain.error().message;
+  EXPECT_THAT(plain->features, Not(Contains("tma.tile.scatter4")));
+}
+
+TEST(MoeManifest, ASmallProblemKeepsTheRemainders) {
+  for (const auto& [key, text] : moe()->verify.small) {
+    if (key != "hidden" && key != "intermediate") continue;
+    SymbolTable symbols;
+    symbols.add(key);
+    auto formula = Formula::parse(text, symbols);
+    ASSERT_TRUE(formula.ok()) << formula.error().message;
+    for (int64_t width : {32, 192, 736, 1440, 2048, 2880, 4096}) {
+      const int64_t small = *formula->evaluate({&width, 1});
+      EXPECT_EQ(small % 128, width % 128);
+      EXPECT_LE(small, std::min<int64_t>(width, 383));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rtjit
