@@ -1,0 +1,54 @@
+// Which config to use: from what is stored, the winner that says most about this device, and why it is that
+// one.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cache/records.h"
+#include "cache/store.h"
+
+namespace rtjit {
+
+// How a config came to be chosen, best first.
+enum class Provenance {
+  measured_here,     // on a device like this one
+  measured_nearby,   // on another device of the same target
+  predicted,         // by the cost model, for this target
+  fallback_default,  // nothing is stored: the caller uses the variant's default
+};
+const char* to_string(Provenance provenance);
+
+struct LookupRequest {
+  std::string template_name, template_hash;
+  std::string problem;  // Problem::canonical()
+  std::string stage;
+  int64_t bucket = 1;
+  std::string target;  // "sm_90a"
+  std::string sku;     // format_sku() of the device, or "" without one
+};
+
+struct Found {
+  WinnerRow winner;
+  std::optional<TuningRow> row;  // the winner's facts, where its tuning row is still stored
+  Provenance provenance = Provenance::predicted;
+  std::string sentence;  // "measured on NVIDIA H200 (132 SMs); this device has 114"
+};
+
+// Nothing: no stored winner fits. Winners of another template hash are never used. The order: measured on
+// this SKU, measured on another SKU of the target (nearest SM count first), predicted; within each, the exact
+// bucket before one at most a factor of two away. If none of these is there, any other bucket of the problem,
+// nearest first. A config that is known to have failed when run (fault, hang, wrong, launch) on this target
+// is passed over. A winner of another bucket or SKU may break a constraint here: the caller checks it as it
+// checks any config.
+Result<std::optional<Found>> lookup_winner(const Store& store, const LookupRequest& request);
+
+// Configs that are worth trying first when tuning anew: good rows of the same problem, stage and target under
+// an older template hash or of another SKU. Each variant and config once, best first: measured before
+// predicted, this SKU before others, nearer buckets before farther, then the faster.
+Result<std::vector<TuningRow>> seeds(const Store& store, const LookupRequest& request);
+
+}  // namespace rtjit

@@ -1,0 +1,200 @@
+#include "cache/row_sql.h"
+
+#include <cmath>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "cache/row_fields.h"
+
+namespace rtjit {
+namespace {
+
+template <typename Row>
+constexpr const char* kTable = "tuning";
+template <>
+constexpr const char* kTable<WinnerRow> = "winners";
+
+struct Binder {
+  Statement& statement;
+  void operator()(const char*, const std::string& value) { statement.bind(std::string_view(value)); }
+  void operator()(const char*, double value) { statement.bind(value); }
+  void operator()(const char*, int64_t value) { statement.bind(value); }
+  void operator()(const char*, int value) { statement.bind(int64_t{value}); }
+  void operator()(const char*, bool value) { statement.bind(int64_t{value}); }
+  void operator()(const char*, Verdict value) { statement.bind(std::string_view(to_string(value))); }
+  void operator()(const char*, Knowledge value) { statement.bind(std::string_view(to_string(value))); }
+};
+
+struct Reader {
+  const Statement& statement;
+  int column = 0;
+  bool good = true;  // every name is one that we know
+
+  void operator()(const char*, std::string& value) { value = statement.text(column++); }
+  void operator()(const char*, double& value) { value = statement.real(column++); }
+  void operator()(const char*, int64_t& value) { value = statement.integer(column++); }
+  void operator()(const char*, int& value) { value = static_cast<int>(statement.integer(column++)); }
+  void operator()(const char*, bool& value) { value = statement.integer(column++) != 0; }
+  void operator()(const char*, Verdict& value) { read_name(parse_verdict(statement.text(column++)), value); }
+  void operator()(const char*, Knowledge& value) {
+    read_name(parse_knowledge(statement.text(column++)), value);
+  }
+
+  template <typename Enum>
+  void read_name(std::optional<Enum> parsed, Enum& value) {
+    if (parsed) {
+      value = *parsed;
+    } else {
+      good = false;
+    }
+  }
+};
+
+struct Hasher {
+  ContentHash& hash;
+  void operator()(const char*, const std::string& value) { hash.add(std::string_view(value)); }
+  // As SQLite gives it back: it has no negative zero, and one kind of NaN.
+  void operator()(const char*, double value) {
+    hash.add(std::string_view(std::isnan(value) ? "nan" : fmt::format("{:.17g}", value + 0.0)));
+  }
+  void operator()(const char*, int64_t value) { hash.add(value); }
+  void operator()(const char*, int value) { hash.add(int64_t{value}); }
+  void operator()(const char*, bool value) { hash.add(int64_t{value}); }
+  void operator()(const char*, Verdict value) { hash.add(std::string_view(to_string(value))); }
+  void operator()(const char*, Knowledge value) { hash.add(std::string_view(to_string(value))); }
+};
+
+template <typename Row>
+std::string row_checksum(const Row& row) {
+  ContentHash hash;
+  hash.add(std::string_view(kTable<Row>));
+  visit_all(row, Hasher{hash});
+  return hash.hex().substr(0, 16);
+}
+
+template <typename Row>
+std::vector<std::string> columns() {
+  std::vector<std::string> names;
+  Row row;
+  visit_all(row, [&](const char* column, const auto&) { names.push_back(column); });
+  return names;
+}
+
+template <typename Row>
+std::string make_upsert() {
+  std::vector<std::string> all = columns<Row>();
+  all.insert(all.end(), {"evidence", "checksum"});
+  std::vector<std::string> key, updates;
+  const auto add_key = [&](const char* column, const auto&) { key.push_back(column); };
+  Row row;
+  if constexpr (std::is_same_v<Row, TuningRow>) {
+    visit_row_key(row.key, add_key);
+  } else {
+    visit_key(row, add_key);
+  }
+  for (size_t i = key.size(); i < all.size(); ++i) updates.push_back(all[i] + "=excluded." + all[i]);
+  return fmt::format(
+      "INSERT INTO {0} ({1}) VALUES ({2}) ON CONFLICT ({3}) DO UPDATE SET {4} "
+      "WHERE excluded.evidence >= {0}.evidence",
+      kTable<Row>, join(all, ","), join(std::vector<std::string>(all.size(), "?"), ","), join(key, ","),
+      join(updates, ","));
+}
+
+template <typename Row>
+Status write(Database& database, const Row& row) {
+  static const std::string sql = make_upsert<Row>();
+  Result<Statement> statement = database.prepare(sql);
+  if (!statement.ok()) return statement.error();
+  visit_all(row, Binder{*statement});
+  statement->bind(int64_t{evidence(row)});
+  statement->bind(std::string_view(row_checksum(row)));
+  return statement->run();
+}
+
+// Conditions only for the fields that are given, so that SQLite can use the index.
+struct Condition {
+  std::string sql;
+  void operator()(const char* column, const std::string& value) {
+    if (!value.empty()) add(column);
+  }
+  void operator()(const char* column, int64_t value) {
+    if (value >= 0) add(column);
+  }
+  void add(const char* column) { sql += fmt::format("{} {}=?", sql.empty() ? " WHERE" : " AND", column); }
+};
+
+struct ConditionBinder {
+  Statement& statement;
+  void operator()(const char*, const std::string& value) {
+    if (!value.empty()) statement.bind(std::string_view(value));
+  }
+  void operator()(const char*, int64_t value) {
+    if (value >= 0) statement.bind(value);
+  }
+};
+
+// Winners name their config among the values, which a pattern may give too.
+void visit_pattern(const RowKey& pattern, auto&& visit) { visit_row_key(pattern, visit); }
+void visit_pattern(const WinnerRow& pattern, auto&& visit) { visit_row_key(pattern, visit); }
+
+template <typename Row, typename Pattern>
+Result<StoredRows<Row>> read(Database& database, const Pattern& pattern) {
+  Condition condition;
+  visit_pattern(pattern, condition);
+  static const std::string select =
+      fmt::format("SELECT {},evidence,checksum,rowid FROM {}", join(columns<Row>(), ","), kTable<Row>);
+  Result<Statement> statement = database.prepare(select + condition.sql);
+  if (!statement.ok()) return statement.error();
+  visit_pattern(pattern, ConditionBinder{*statement});
+  StoredRows<Row> result;
+  while (true) {
+    Result<bool> more = statement->step();
+    if (!more.ok()) return more.error();
+    if (!*more) return result;
+    Row row;
+    Reader reader{*statement};
+    visit_all(row, reader);
+    const std::string checksum = statement->text(reader.column + 1);
+    if (reader.good && statement->integer(reader.column) == evidence(row) && checksum == row_checksum(row)) {
+      result.rows.push_back(std::move(row));
+    } else {
+      result.damaged.push_back({statement->integer(reader.column + 2), checksum});
+    }
+  }
+}
+
+}  // namespace
+
+Status write_row(Database& database, const TuningRow& row) { return write(database, row); }
+Status write_row(Database& database, const WinnerRow& row) { return write(database, row); }
+
+Result<StoredRows<TuningRow>> read_rows(Database& database, const RowKey& pattern) {
+  return read<TuningRow>(database, pattern);
+}
+Result<StoredRows<WinnerRow>> read_rows(Database& database, const WinnerRow& pattern) {
+  return read<WinnerRow>(database, pattern);
+}
+
+Status remove_winner_of(Database& database, const RowKey& key) {
+  Result<Statement> statement = database.prepare(
+      "DELETE FROM winners WHERE template=? AND template_hash=? AND problem=? AND stage=? AND ? IN (0, "
+      "bucket) AND "
+      "target=? AND sku=? AND variant=? AND config=?");
+  if (!statement.ok()) return statement.error();
+  visit_row_key(key, Binder{*statement});
+  return statement->run();
+}
+
+Status remove_damaged(Database& database, const char* table, const std::vector<DamagedRow>& damaged) {
+  for (const DamagedRow& row : damaged) {
+    Result<Statement> statement =
+        database.prepare(fmt::format("DELETE FROM {} WHERE rowid=? AND checksum=?", table));
+    if (!statement.ok()) return statement.error();
+    statement->bind(row.rowid);
+    statement->bind(std::string_view(row.checksum));
+    if (Status status = statement->run(); !status.ok()) return status;
+  }
+  return {};
+}
+
+}  // namespace rtjit

@@ -1,0 +1,241 @@
+#include "cache/store.h"
+
+#include <ctime>
+#include <map>
+#include <tuple>
+
+#include "base/files.h"
+#include "cache/binary_sql.h"
+#include "cache/layer.h"
+#include "cache/row_fields.h"
+#include "cache/row_sql.h"
+#include "cache/schema.h"
+#include "cache/warn_once.h"
+
+namespace rtjit {
+namespace {
+
+const char* table_of(const TuningRow&) { return "tuning"; }
+const char* table_of(const WinnerRow&) { return "winners"; }
+
+// One row per key: that of the layer that knows most, the first of them where they tie. Sorted by key.
+template <typename Row>
+std::vector<Row> best_of_layers(std::vector<Row> all) {
+  const auto by_key = [](const Row& a, const Row& b) { return row_identity(a) < row_identity(b); };
+  std::stable_sort(all.begin(), all.end(), by_key);  // keeps the order of the layers within a key
+  std::vector<Row> best;
+  for (Row& row : all) {
+    if (best.empty() || by_key(best.back(), row)) {
+      best.push_back(std::move(row));
+    } else if (evidence(row) > evidence(best.back())) {
+      best.back() = std::move(row);
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+struct Store::State {
+  explicit State(std::function<void(const std::string&)> sink) : warnings(std::move(sink)) {}
+
+  WarnOnce warnings;
+  std::unique_ptr<Layer> user;  // null: there is no place for one
+  std::vector<std::unique_ptr<Layer>> below;
+  std::string no_user_reason;
+
+  std::vector<Layer*> layers() const {
+    std::vector<Layer*> all;
+    if (user) all.push_back(user.get());
+    for (const auto& layer : below) all.push_back(layer.get());
+    return all;
+  }
+
+  Status write(const std::function<Status(Database&)>& body) {
+    if (!user) return make_error(ErrorCode::read_only, "the cache cannot be written: {}", no_user_reason);
+    return user->write(body);
+  }
+
+  // A layer that cannot be read counts as empty; it is said once.
+  void say_unreadable(const Layer& layer, const Error& error) {
+    warnings.warn(fmt::format("read {} {}", to_string(error.code), layer.path()),
+                  fmt::format("a cache could not be read and is passed over: {}", error.message));
+  }
+
+  template <typename Row, typename Pattern>
+  std::vector<Row> read(const Pattern& pattern) {
+    std::vector<Row> all;
+    for (Layer* layer : layers()) {
+      StoredRows<Row> found;
+      const Status status = layer->read([&](Database& database) -> Status {
+        found = {};
+        Result<StoredRows<Row>> rows = read_rows_as<Row>(database, pattern);
+        if (!rows.ok()) return rows.error();
+        found = *std::move(rows);
+        return {};
+      });
+      if (!status.ok()) say_unreadable(*layer, status.error());
+      if (!found.damaged.empty()) drop_damaged<Row>(*layer, found.damaged);
+      std::move(found.rows.begin(), found.rows.end(), std::back_inserter(all));
+    }
+    return best_of_layers(std::move(all));
+  }
+
+  template <typename Row, typename Pattern>
+  static Result<StoredRows<Row>> read_rows_as(Database& database, const Pattern& pattern) {
+    return read_rows(database, pattern);
+  }
+
+  template <typename Row>
+  void drop_damaged(Layer& layer, const std::vector<DamagedRow>& damaged) {
+    const char* table = table_of(Row{});
+    warnings.warn(fmt::format("rows {} {}", table, layer.path()),
+                  fmt::format("{}: {} row(s) of the table {} do not fit their checksum and are dropped",
+                              layer.path(), damaged.size(), table));
+    if (&layer == user.get() && layer.writable()) {
+      (void)layer.write([&](Database& database) { return remove_damaged(database, table, damaged); });
+    }
+  }
+};
+
+Store::Store() = default;
+Store::~Store() = default;
+
+Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
+  std::unique_ptr<Store> store(new Store());
+  store->state_ = std::make_unique<State>(options.warn);
+  State& state = *store->state_;
+  std::string path = options.path;
+  if (path.empty()) {
+    Result<std::string> found = user_cache_path();
+    if (found.ok()) {
+      path = *found;
+    } else {
+      state.no_user_reason = found.error().message;
+      state.warnings.warn("no path", fmt::format("going on without a cache: {}", state.no_user_reason));
+    }
+  }
+  if (!path.empty()) {
+    state.user =
+        std::make_unique<Layer>(Layer::Options{path, Layer::Role::user, options.vfs}, &state.warnings);
+  }
+  for (const std::string& below : options.read_only) {
+    state.below.push_back(
+        std::make_unique<Layer>(Layer::Options{below, Layer::Role::read_only, options.vfs}, &state.warnings));
+  }
+  return store;
+}
+
+Status Store::put_row(const TuningRow& row) { return put_rows({row}); }
+
+Status Store::put_rows(const std::vector<TuningRow>& rows) {
+  for (const TuningRow& row : rows) {
+    if (Status status = check_row(row); !status.ok()) return status;
+  }
+  if (rows.empty()) return {};
+  return state_->write([&](Database& database) -> Status {
+    for (TuningRow row : rows) {
+      if (row.updated_unix == 0) row.updated_unix = time(nullptr);
+      if (Status status = write_row(database, row); !status.ok()) return status;
+      if (failed_when_run(row.verdict)) {
+        if (Status status = remove_winner_of(database, row.key); !status.ok()) return status;
+      }
+    }
+    return {};
+  });
+}
+
+Result<std::vector<TuningRow>> Store::rows(const RowKey& pattern) const {
+  return state_->read<TuningRow>(pattern);
+}
+
+Status Store::put_winner(const WinnerRow& winner) {
+  if (Status status = check_row(winner); !status.ok()) return status;
+  WinnerRow row = winner;
+  if (row.updated_unix == 0) row.updated_unix = time(nullptr);
+  return state_->write([&](Database& database) { return write_row(database, row); });
+}
+
+Result<std::vector<WinnerRow>> Store::winners(const WinnerRow& pattern) const {
+  return state_->read<WinnerRow>(pattern);
+}
+
+Status Store::put_binary(const Binary& binary, const std::string& target, const std::string& label) {
+  if (binary.key.empty())
+    return make_error(ErrorCode::invalid_argument, "a binary needs a key; it came without one");
+  Result<StoredBinary> stored = encode_binary(binary, target, label);
+  if (!stored.ok()) return stored.error();
+  return state_->write([&](Database& database) { return insert_binary(database, *stored); });
+}
+
+Result<std::shared_ptr<const Binary>> Store::find_binary(const std::string& key) const {
+  for (Layer* layer : state_->layers()) {
+    std::optional<StoredBinary> stored;
+    const Status status = layer->read([&](Database& database) -> Status {
+      stored.reset();
+      Result<std::optional<StoredBinary>> found = select_binary(database, key);
+      if (!found.ok()) return found.error();
+      stored = *std::move(found);
+      return {};
+    });
+    if (!status.ok()) state_->say_unreadable(*layer, status.error());
+    if (!status.ok() || !stored) continue;
+    Result<Binary> binary = decode_binary(*stored);
+    if (binary.ok()) return std::shared_ptr<const Binary>(std::make_shared<Binary>(*std::move(binary)));
+    state_->warnings.warn(fmt::format("binary {} {}", key, layer->path()),
+                          fmt::format("{}: the binary {} ({}) is damaged and is not used: {}", layer->path(),
+                                      key, stored->label, binary.error().message));
+    if (layer == state_->user.get() && layer->writable()) {
+      (void)layer->write([&](Database& database) { return delete_binary(database, key, stored->sha256); });
+    }
+  }
+  return std::shared_ptr<const Binary>();
+}
+
+Status Store::read_user(const std::function<Status(Database&)>& body) const {
+  return state_->user ? state_->user->read(body) : Status();
+}
+
+Status Store::write_user(const std::function<Status(Database&)>& body) { return state_->write(body); }
+
+Status Store::compact_user() {
+  if (!state_->user)
+    return make_error(ErrorCode::read_only, "the cache cannot be written: {}", state_->no_user_reason);
+  return state_->user->compact();
+}
+
+Result<Store::Info> Store::info() const {
+  Info info;
+  if (state_->user) {
+    info.path = state_->user->path();
+    info.writable = state_->user->writable();
+    info.schema_version = state_->user->schema_version();
+    info.file_bytes = file_bytes(info.path) + file_bytes(info.path + "-wal");
+  }
+  for (const auto& layer : state_->below) info.read_only.push_back(layer->path());
+  for (Layer* layer : state_->layers()) {
+    int64_t counts[4] = {};
+    const Status status = layer->read([&](Database& database) -> Status {
+      const char* const questions[] = {"SELECT count(*) FROM tuning", "SELECT count(*) FROM winners",
+                                       "SELECT count(*) FROM binaries",
+                                       "SELECT coalesce(sum(stored_bytes),0) FROM binaries"};
+      for (int i = 0; i < 4; ++i) {
+        Result<int64_t> count = database.query_integer(questions[i]);
+        if (!count.ok()) return count.error();
+        counts[i] = *count;
+      }
+      return {};
+    });
+    if (!status.ok()) {
+      state_->say_unreadable(*layer, status.error());
+      continue;
+    }
+    info.rows += counts[0];
+    info.winners += counts[1];
+    info.binaries += counts[2];
+    info.binary_bytes += counts[3];
+  }
+  return info;
+}
+
+}  // namespace rtjit
