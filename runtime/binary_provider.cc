@@ -1,0 +1,193 @@
+#include "runtime/binary_provider.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "compiler/nvrtc.h"
+
+namespace rtjit {
+namespace {
+
+Verdict verdict_of(const CompileReject& reject) {
+  Verdict verdict = parse_verdict(reject.kind).value_or(Verdict::compile);
+  return verdict == Verdict::ok ? Verdict::compile : verdict;
+}
+
+}  // namespace
+
+BinaryProvider::BinaryProvider(Context& context, std::shared_ptr<const Template> tmpl, const Problem& problem)
+    : context_(context), tmpl_(std::move(tmpl)), problem_(problem.canonical()) {}
+
+RowKey BinaryProvider::row_key(const Stage& stage, const StageOption& option) const {
+  RowKey key;
+  key.template_name = tmpl_->name;
+  key.template_hash = tmpl_->content_hash;
+  key.problem = problem_;
+  key.stage = stage.name;
+  key.variant = option.variant->name;
+  key.config = option.config.canonical();
+  key.target = context_.device().info().target.name();
+  return key;
+}
+
+Result<const BinaryProvider::Rows*> BinaryProvider::rows_of(const Stage& stage, const StageOption& option) {
+  RowKey pattern = row_key(stage, option);
+  auto [entry, is_new] =
+      rows_.try_emplace(fmt::format("{}|{}|{}", pattern.stage, pattern.variant, pattern.config));
+  if (is_new) {
+    pattern.bucket = -1;
+    auto rows = context_.store().rows(pattern);
+    if (!rows) return rows.error();
+    // An empty config matches every one.
+    std::erase_if(*rows, [&](const TuningRow& row) { return row.key.config != pattern.config; });
+    for (const TuningRow& row : *rows) {
+      if (!row.compiler.empty()) compilers_.insert(row.compiler);
+    }
+    entry->second = std::move(*rows);
+  }
+  return &entry->second;
+}
+
+Result<std::string> BinaryProvider::known_failure(const Stage& stage, const StageOption& option,
+                                                  int64_t bucket) {
+  auto rows = rows_of(stage, option);
+  if (!rows) return rows.error();
+  for (const TuningRow& row : **rows) {
+    if (row.key.bucket != 0 && row.key.bucket != bucket) continue;
+    // What was refused under the limits of another GPU model may fit this one.
+    bool same_model = row.key.sku.empty() || row.key.sku == context_.device().info().sku_fingerprint();
+    bool refused = row.verdict != Verdict::ok && !row.compiler.empty() && same_model;
+    if (failed_when_run(row.verdict) || refused) return fmt::format("{} (stored)", row.reason);
+  }
+  return std::string();
+}
+
+CompileRequest BinaryProvider::request_of(const BinaryJob& job) const {
+  CompileRequest request;
+  request.tmpl = tmpl_;
+  request.source = job.option.variant->source;
+  for (const auto& kernel : job.facts.kernels) request.name_expressions.push_back(kernel.name_expression);
+  request.smem_bytes = job.facts.smem;
+  request.target = context_.device().info().target;
+  request.declared_features = job.facts.features;
+  return request;
+}
+
+std::shared_ptr<const Binary> BinaryProvider::find_stored(const CompileRequest& request) {
+  for (const std::string& compiler : compilers_) {
+    auto binary = context_.store().find_binary(binary_key(request, compiler));
+    if (binary && *binary != nullptr) return *binary;
+  }
+  return nullptr;
+}
+
+Result<std::vector<BinaryAnswer>> BinaryProvider::get(const std::vector<BinaryJob>& jobs) {
+  std::vector<BinaryAnswer> answers(jobs.size());
+  std::vector<CompileRequest> requests;
+  bool missing = false;
+  for (const BinaryJob& job : jobs) {
+    if (auto rows = rows_of(*job.stage, job.option); !rows) return rows.error();
+  }
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    requests.push_back(request_of(jobs[i]));
+    answers[i].binary = find_stored(requests[i]);
+    missing = missing || answers[i].binary == nullptr;
+  }
+  if (!missing) return answers;
+
+  auto pool = context_.compile_pool();
+  if (!pool) return pool.error();
+  // A binary of this very compiler may be stored although no row tells of it.
+  const std::string compiler = (*pool)->nvrtc().version();
+  compilers_.insert(compiler);
+  std::vector<std::shared_future<Result<CompileOutcome>>> futures(jobs.size());
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (answers[i].binary == nullptr) answers[i].binary = find_stored(requests[i]);
+    if (answers[i].binary == nullptr) futures[i] = (*pool)->submit(requests[i]);
+  }
+  std::optional<Error> failed;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (!futures[i].valid()) continue;
+    const Result<CompileOutcome>& outcome = futures[i].get();
+    if (!outcome) {
+      if (!failed) failed = outcome.error();
+      continue;
+    }
+    answers[i].binary = outcome->binary;
+    if (outcome->binary != nullptr) {
+      keep(*outcome->binary, jobs[i].facts.kernels.empty() ? "" : jobs[i].facts.kernels[0].short_name);
+    } else {
+      answers[i].refused = outcome->reject.reason;
+    }
+    keep_verdict(jobs[i], *outcome, compiler);
+  }
+  if (failed) return *failed;
+  return answers;
+}
+
+Result<std::shared_ptr<const Binary>> BinaryProvider::get_packing(
+    const std::vector<std::string>& name_expressions) {
+  CompileRequest request;
+  request.tmpl = tmpl_;
+  request.source = tmpl_->pack_source;
+  request.name_expressions = name_expressions;
+  request.target = context_.device().info().target;
+  if (auto binary = find_stored(request)) return binary;
+  auto pool = context_.compile_pool();
+  if (!pool) return pool.error();
+  compilers_.insert((*pool)->nvrtc().version());
+  if (auto binary = find_stored(request)) return binary;
+  Result<CompileOutcome> outcome = (*pool)->submit(request).get();
+  if (!outcome) return outcome.error();
+  if (outcome->binary == nullptr) {
+    return make_error(ErrorCode::compile_failed,
+                      "{}: the kernels that pack weights do not compile for {}: {}\n{}", tmpl_->name,
+                      request.target.name(), outcome->reject.reason, outcome->reject.log);
+  }
+  keep(*outcome->binary, tmpl_->name + ".pack");
+  return outcome->binary;
+}
+
+void BinaryProvider::keep(const Binary& binary, const std::string& label) {
+  warn_once(context_.store().put_binary(binary, context_.device().info().target.name(), label));
+}
+
+void BinaryProvider::keep_verdict(const BinaryJob& job, const CompileOutcome& outcome,
+                                  const std::string& compiler) {
+  const DeviceInfo& info = context_.device().info();
+  TuningRow row;
+  row.key = row_key(*job.stage, job.option);
+  row.key.bucket = 0;
+  row.key.sku = info.sku_fingerprint();
+  row.smem_bytes = job.facts.smem;
+  row.smem_limit = info.limits.smem_per_block;
+  row.compiler = compiler;
+  if (outcome.binary != nullptr) {
+    int static_smem = 0;
+    for (const Binary::Kernel& kernel : outcome.binary->kernels) {
+      row.registers = std::max(row.registers, kernel.resources.registers);
+      row.stack = std::max(row.stack, kernel.resources.stack);
+      row.spills = std::max(row.spills, kernel.resources.spill_stores + kernel.resources.spill_loads);
+      static_smem = std::max(static_smem, kernel.resources.static_smem);
+    }
+    row.smem_bytes += static_smem;
+    row.binary_key = outcome.binary->key;
+  } else {
+    row.verdict = verdict_of(outcome.reject);
+    row.reason = outcome.reject.reason;
+  }
+  row.device_name = info.name;
+  row.driver = info.driver_version;
+  row.updated_unix = static_cast<int64_t>(std::time(nullptr));
+  warn_once(context_.store().put_row(row));
+}
+
+void BinaryProvider::warn_once(const Status& status) {
+  if (status.ok() || warned_) return;
+  warned_ = true;
+  context_.log(LogLevel::warning,
+               fmt::format("compiled kernels could not be stored and will be compiled again next time: {}",
+                           status.error().message));
+}
+
+}  // namespace rtjit

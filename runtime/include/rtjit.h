@@ -1,0 +1,154 @@
+/* librtjit: runtime-specialised, verified, cached CUDA kernels. The C interface.
+ *
+ * A LIBRARY knows templates, a cache and devices. A KERNEL is a template opened for one problem on one device: every
+ * token bucket is resolved, compiled or taken from the cache, and loaded when rtjit_kernel_open returns, so nothing
+ * that it accepted fails later for want of a kernel. WEIGHTS are packed once per kernel layout. A launch only launches:
+ * it does not compile, allocate, lock, wait for the device or read the environment, and may be captured in a CUDA graph.
+ *
+ * Ownership: objects are freed by their *_close / *_free function; strings returned belong to the object they came from
+ * and live as long as it does. Memory passed in stays the caller's.
+ * Threads: a library and a kernel may be used by any number of threads at once. rtjit_last_error() is per thread.
+ * Errors: every function that can fail returns rtjit_status; on anything but RTJIT_OK, rtjit_last_error() tells the
+ * whole story: the argument, what came, what is allowed, what to do.
+ */
+#ifndef RTJIT_H_
+#define RTJIT_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define RTJIT_API
+#else
+#define RTJIT_API __attribute__((visibility("default")))
+#endif
+
+#define RTJIT_VERSION_MAJOR 0
+#define RTJIT_VERSION_MINOR 1
+#define RTJIT_VERSION_PATCH 0
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum rtjit_status {
+  RTJIT_OK = 0,
+  RTJIT_INVALID_ARGUMENT = 1, /* the message names the argument, what came and what is allowed */
+  RTJIT_UNSUPPORTED = 2,      /* right in itself, but this device, target or toolkit cannot do it */
+  RTJIT_NOT_FOUND = 3,        /* no such template, preset or file */
+  RTJIT_UNAVAILABLE = 4,      /* no driver, no GPU, or no NVRTC where one is needed */
+  RTJIT_COMPILE_FAILED = 5,
+  RTJIT_TIMEOUT = 6,
+  RTJIT_DEVICE_FAULT = 7,
+  RTJIT_OUT_OF_MEMORY = 8,
+  RTJIT_IO = 9,
+  RTJIT_CORRUPT = 10,
+  RTJIT_READ_ONLY = 11,
+  RTJIT_CANCELLED = 12,
+  RTJIT_INTERNAL = 13
+} rtjit_status;
+
+typedef enum rtjit_dtype {
+  RTJIT_U8 = 0,
+  RTJIT_I8 = 1,
+  RTJIT_I16 = 2,
+  RTJIT_I32 = 3,
+  RTJIT_I64 = 4,
+  RTJIT_BF16 = 5,
+  RTJIT_F16 = 6,
+  RTJIT_F32 = 7,
+  RTJIT_F64 = 8,
+  RTJIT_E4M3 = 9,
+  RTJIT_E8M0 = 10
+} rtjit_dtype;
+
+/* What to do when the cache has no winner for a bucket on this device. */
+typedef enum rtjit_miss_policy {
+  RTJIT_MISS_NEAREST = 0, /* a nearby bucket's or device's winner, else the default config (the default policy) */
+  RTJIT_MISS_DEFAULT = 1, /* the default config */
+  RTJIT_MISS_TUNE = 2,    /* run `rtjit tune` as a child process and wait for it */
+  RTJIT_MISS_FAIL = 3     /* RTJIT_NOT_FOUND */
+} rtjit_miss_policy;
+
+typedef struct rtjit_library rtjit_library;
+typedef struct rtjit_kernel rtjit_kernel;
+typedef struct rtjit_weights rtjit_weights;
+
+/* A tensor argument. Zero strides mean dense row-major. An absent optional argument: leave it out, or data = NULL. */
+typedef struct rtjit_tensor {
+  const char* name;
+  void* data; /* device memory */
+  rtjit_dtype dtype;
+  int32_t rank; /* 0 to 4 */
+  int64_t shape[4];
+  int64_t stride[4]; /* in elements */
+} rtjit_tensor;
+
+/* All fields may be zero. struct_size must be sizeof(rtjit_library_options). */
+typedef struct rtjit_library_options {
+  size_t struct_size;
+  const char* database;              /* user database; NULL: RTJIT_CACHE, else the XDG cache folder */
+  const char* const* read_only;      /* further databases beneath it, NULL-terminated */
+  const char* const* template_paths; /* folders with templates, NULL-terminated */
+  int32_t device;                    /* CUDA device ordinal */
+  void (*log)(void* user, int32_t level, const char* message); /* level 0 error, 1 warning, 2 info; may be NULL */
+  void* log_user;
+} rtjit_library_options;
+
+/* All fields may be zero. struct_size must be sizeof(rtjit_open_options). */
+typedef struct rtjit_open_options {
+  size_t struct_size;
+  rtjit_miss_policy miss_policy;
+  int64_t max_bucket; /* largest value of the bucket scalar (tokens) that will be launched; 0: the template's largest */
+  const char* const* configs; /* overrides "stage=variant:key=value,...", NULL-terminated; for experiments */
+} rtjit_open_options;
+
+/* "0.1.0" */
+RTJIT_API const char* rtjit_version(void);
+RTJIT_API const char* rtjit_status_name(rtjit_status status);
+/* The message of the last call on this thread that failed; "" if none did. Valid until the next call that fails. */
+RTJIT_API const char* rtjit_last_error(void);
+
+/* Opens the library on a CUDA device. RTJIT_UNAVAILABLE without a driver or GPU. */
+RTJIT_API rtjit_status rtjit_library_open(const rtjit_library_options* options, rtjit_library** library);
+RTJIT_API void rtjit_library_close(rtjit_library* library); /* kernels opened from it stay valid; NULL is fine */
+
+/* `problem`: "preset=gpt-oss-20b", "hidden=2880,intermediate=2880,...", or both (keys win). May compile and load;
+ * everything up to options->max_bucket is ready when it returns. */
+RTJIT_API rtjit_status rtjit_kernel_open(rtjit_library* library, const char* template_name, const char* problem,
+                                         const rtjit_open_options* options, rtjit_kernel** kernel);
+RTJIT_API void rtjit_kernel_close(rtjit_kernel* kernel); /* NULL is fine; the caller has synchronised its streams */
+
+/* Bytes of workspace that a launch with the bucket scalar up to `bucket_value` needs. Align to 256 bytes. */
+RTJIT_API rtjit_status rtjit_kernel_workspace_size(const rtjit_kernel* kernel, int64_t bucket_value, size_t* bytes);
+/* Bytes of packed weights (0: the template packs none). Align to 256 bytes. */
+RTJIT_API rtjit_status rtjit_kernel_packed_size(const rtjit_kernel* kernel, size_t* bytes);
+/* Identity of the packed layout: equal text, interchangeable bytes. */
+RTJIT_API const char* rtjit_kernel_layout(const rtjit_kernel* kernel);
+
+/* Packs weights into `packed` (device memory of the caller, which must outlive `weights`) on the stream. The
+ * inputs may be freed once the stream has done the work. */
+RTJIT_API rtjit_status rtjit_kernel_pack_weights(const rtjit_kernel* kernel, const rtjit_tensor* inputs, size_t count,
+                                                 void* packed, size_t packed_bytes, void* stream,
+                                                 rtjit_weights** weights);
+/* Weights that were packed earlier (for example read from a file): `layout` must equal rtjit_kernel_layout(). */
+RTJIT_API rtjit_status rtjit_weights_adopt(const rtjit_kernel* kernel, const char* layout, void* packed,
+                                           size_t packed_bytes, rtjit_weights** weights);
+RTJIT_API void rtjit_weights_free(rtjit_weights* weights); /* frees the handle, not the memory */
+
+/* Launches on the stream. `weights` may be NULL for a template that packs none. */
+RTJIT_API rtjit_status rtjit_kernel_launch(const rtjit_kernel* kernel, const rtjit_weights* weights,
+                                           const rtjit_tensor* arguments, size_t count, void* workspace,
+                                           size_t workspace_bytes, void* stream);
+
+/* Where the choice for this bucket value came from, per stage, as text for people and logs: "gemm1: mma
+ * block_m=16,... (measured here, 12.3 us); gemm2: ...". Belongs to the kernel. */
+RTJIT_API const char* rtjit_kernel_provenance(const rtjit_kernel* kernel, int64_t bucket_value);
+
+/* Looks the cache up again and takes newer winners over. Not during capture, not while launching on other threads. */
+RTJIT_API rtjit_status rtjit_kernel_refresh(rtjit_kernel* kernel);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* RTJIT_H_ */

@@ -1,0 +1,198 @@
+// A driver's double: the functions that runtime/cuda_driver.h needs, with host memory for device memory.
+#include "fake_libcuda.h"
+
+#include <cstddef>
+#include <cstdlib>
+
+using Fake = rtjit::testing::FakeCuda;
+
+#define FAKE_API extern "C" __attribute__((visibility("default")))
+
+namespace {
+Fake state;
+char context_tag, module_tag, function_tag, graph_tag;
+
+struct LaunchAttribute {
+  unsigned id, pad;
+  unsigned value[16];
+};
+struct LaunchConfig {
+  unsigned grid[3], block[3], dynamic_smem;
+  void* stream;
+  LaunchAttribute* attributes;
+  unsigned attribute_count;
+};
+}  // namespace
+
+FAKE_API Fake* fake_cuda() { return &state; }
+
+FAKE_API int cuInit(unsigned) { return state.init_result; }
+FAKE_API int cuDriverGetVersion(int* version) { return *version = state.version, 0; }
+FAKE_API int cuGetErrorName(int code, const char** name) {
+  *name = code == 700   ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+          : code == 100 ? "CUDA_ERROR_NO_DEVICE"
+                        : "CUDA_ERROR_OTHER";
+  return 0;
+}
+FAKE_API int cuGetErrorString(int, const char** words) { return *words = "words of the driver", 0; }
+FAKE_API int cuDeviceGetCount(int* count) { return *count = state.device_count, 0; }
+FAKE_API int cuDeviceGet(int* device, int ordinal) { return *device = ordinal, 0; }
+FAKE_API int cuDeviceGetName(char* name, int bytes, int) { return std::strncpy(name, "Fake GPU", bytes), 0; }
+FAKE_API int cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = size_t{1} << 30, 0; }
+FAKE_API int cuDeviceGetAttribute(int* value, int attribute, int) {
+  switch (attribute) {
+    case 1:
+      *value = 1024;
+      break;
+    case 12:
+      *value = 65536;
+      break;
+    case 13:
+      *value = 1980000;
+      break;
+    case 16:
+      *value = state.sm_count;
+      break;
+    case 36:
+      *value = 3201000;
+      break;
+    case 37:
+      *value = 6144;
+      break;
+    case 38:
+      *value = 62914560;
+      break;
+    case 39:
+      *value = 2048;
+      break;
+    case 75:
+      *value = state.major;
+      break;
+    case 76:
+      *value = state.minor;
+      break;
+    case 81:
+      *value = 233472;
+      break;
+    case 82:
+      *value = 65536;
+      break;
+    case 97:
+      *value = state.smem_optin;
+      break;
+    case 106:
+      *value = 32;
+      break;
+    case 111:
+      *value = 1024;
+      break;
+    case 120:
+      *value = state.major >= 9;
+      break;
+    default:
+      return 1;
+  }
+  return 0;
+}
+FAKE_API int cuDevicePrimaryCtxRetain(void** context, int) {
+  return *context = &context_tag, ++state.retains, 0;
+}
+FAKE_API int cuDevicePrimaryCtxRelease_v2(int) { return ++state.releases, 0; }
+FAKE_API int cuCtxGetCurrent(void** context) { return *context = state.current_context, 0; }
+FAKE_API int cuCtxSetCurrent(void* context) { return state.current_context = context, 0; }
+FAKE_API int cuCtxPushCurrent_v2(void* context) { return state.current_context = context, ++state.pushes, 0; }
+FAKE_API int cuCtxPopCurrent_v2(void** context) {
+  *context = state.current_context;
+  state.current_context = nullptr;
+  return ++state.pops, 0;
+}
+FAKE_API int cuCtxSynchronize() { return ++state.synchronizations, 0; }
+FAKE_API int cuModuleLoadDataEx(void** module, const void*, unsigned count, int* options, void** values) {
+  if (state.fail_load != 0) {
+    for (unsigned i = 0; i < count; ++i) {
+      if (options[i] == 5) std::strcpy(static_cast<char*>(values[i]), "the loader's log");
+    }
+    return state.fail_load;
+  }
+  return *module = &module_tag, ++state.loads, 0;
+}
+FAKE_API int cuModuleUnload(void*) { return ++state.unloads, 0; }
+FAKE_API int cuModuleGetFunction(void** function, void*, const char* name) {
+  if (std::strcmp(name, "missing") == 0) return 500;
+  return *function = &function_tag, 0;
+}
+FAKE_API int cuFuncLoad(void*) { return ++state.function_loads, 0; }
+FAKE_API int cuFuncGetAttribute(int* value, int attribute, void*) {
+  *value = attribute == 4   ? 40
+           : attribute == 3 ? 16
+           : attribute == 1 ? 1024
+           : attribute == 8 ? state.last_smem_limit
+                            : 0;
+  return 0;
+}
+FAKE_API int cuFuncSetAttribute(void*, int attribute, int value) {
+  if (attribute == 8) state.last_smem_limit = value, ++state.smem_raises;
+  return 0;
+}
+FAKE_API int cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void*, int threads, size_t) {
+  return *blocks = 2048 / threads, 0;
+}
+FAKE_API int cuLaunchKernelEx(const LaunchConfig* config, void*, void**, void**) {
+  if (state.fail_launch != 0) return state.fail_launch;
+  std::memcpy(state.grid, config->grid, sizeof state.grid);
+  std::memcpy(state.block, config->block, sizeof state.block);
+  state.dynamic_smem = config->dynamic_smem;
+  state.stream = config->stream;
+  state.attribute_count = config->attribute_count;
+  state.pdl = 0;
+  for (unsigned i = 0; i < config->attribute_count; ++i) {
+    state.attribute_ids[i] = config->attributes[i].id;
+    if (config->attributes[i].id == 4)
+      std::memcpy(state.cluster, config->attributes[i].value, sizeof state.cluster);
+    if (config->attributes[i].id == 6) state.pdl = static_cast<int>(config->attributes[i].value[0]);
+  }
+  return ++state.launches, 0;
+}
+FAKE_API int cuMemAlloc_v2(unsigned long long* pointer, size_t bytes) {
+  if (bytes == 0) return 1;
+  if (bytes > (size_t{1} << 30)) return 2;
+  *pointer = reinterpret_cast<unsigned long long>(std::aligned_alloc(256, (bytes + 255) / 256 * 256));
+  return 0;
+}
+FAKE_API int cuMemFree_v2(unsigned long long pointer) {
+  return std::free(reinterpret_cast<void*>(pointer)), ++state.frees, 0;
+}
+FAKE_API int cuMemcpyHtoD_v2(unsigned long long target, const void* source, size_t bytes) {
+  return std::memcpy(reinterpret_cast<void*>(target), source, bytes), 0;
+}
+FAKE_API int cuMemcpyDtoH_v2(void* target, unsigned long long source, size_t bytes) {
+  return std::memcpy(target, reinterpret_cast<void*>(source), bytes), 0;
+}
+FAKE_API int cuMemsetD8Async(unsigned long long target, unsigned char byte, size_t bytes, void*) {
+  return std::memset(reinterpret_cast<void*>(target), byte, bytes), 0;
+}
+FAKE_API int cuStreamCreate(void** stream, unsigned flags) {
+  return *stream = std::malloc(1 + flags), ++state.live_streams, 0;
+}
+FAKE_API int cuStreamDestroy_v2(void* stream) { return std::free(stream), --state.live_streams, 0; }
+FAKE_API int cuStreamSynchronize(void*) { return ++state.synchronizations, 0; }
+FAKE_API int cuStreamBeginCapture_v2(void*, int) { return ++state.captures, 0; }
+FAKE_API int cuStreamEndCapture(void*, void** graph) { return *graph = &graph_tag, 0; }
+FAKE_API int cuGraphInstantiateWithFlags(void** exec, void*, unsigned long long) {
+  return *exec = &graph_tag, 0;
+}
+FAKE_API int cuGraphLaunch(void*, void*) { return ++state.graph_launches, 0; }
+FAKE_API int cuGraphDestroy(void*) { return 0; }
+FAKE_API int cuGraphExecDestroy(void*) { return 0; }
+FAKE_API int cuEventCreate(void** event, unsigned) { return *event = std::malloc(1), ++state.live_events, 0; }
+FAKE_API int cuEventDestroy_v2(void* event) { return std::free(event), --state.live_events, 0; }
+FAKE_API int cuEventRecord(void*, void*) { return 0; }
+FAKE_API int cuEventSynchronize(void*) { return 0; }
+FAKE_API int cuEventElapsedTime(float* ms, void*, void*) { return *ms = 1.5f, 0; }
+FAKE_API int cuTensorMapEncodeTiled(void*, int dtype, uint32_t rank, void*, const uint64_t*, const uint64_t*,
+                                    const uint32_t*, const uint32_t*, int, int swizzle, int, int) {
+  state.tensor_map_dtype = dtype;
+  state.tensor_map_rank = rank;
+  state.tensor_map_swizzle = swizzle;
+  return 0;
+}
