@@ -1,0 +1,67 @@
+#include "tuner/compare.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace rtjit {
+namespace {
+
+Comparison compare(const std::vector<float>& reference, const std::vector<float>& output,
+                   int64_t columns = 2) {
+  HostTensor shape;
+  shape.name = "out";
+  shape.dtype = DType::f32;
+  shape.rank = 2;
+  shape.shape = {static_cast<int64_t>(reference.size()) / columns, columns};
+  shape.stride = {columns, 1};
+  VerifySpec limits;
+  limits.max_rel_l2 = 1e-2;
+  limits.max_err_per_rms = 1e-1;
+  auto bytes = [](const std::vector<float>& values) {
+    return std::span(reinterpret_cast<const unsigned char*>(values.data()), values.size() * 4);
+  };
+  return compare_output(shape, bytes(reference), bytes(output), limits);
+}
+
+const float kNan = std::numeric_limits<float>::quiet_NaN();
+const float kInf = std::numeric_limits<float>::infinity();
+
+TEST(Compare, Metrics) {
+  Comparison same = compare({1, 2, 3, 4}, {1, 2, 3, 4});
+  EXPECT_TRUE(same.ok);
+  EXPECT_EQ(same.rel_l2, 0);
+  Comparison near = compare({3, 4, 0, 0}, {3, 4.02f, 0, 0});
+  EXPECT_TRUE(near.ok);
+  EXPECT_NEAR(near.rel_l2, 0.02 / 5, 1e-6);
+  EXPECT_NEAR(near.max_err, 0.02 / 2.5, 1e-6);
+  Comparison far = compare({3, 4, 0, 0}, {3, 4.5f, 0, 0});
+  EXPECT_FALSE(far.ok);
+  EXPECT_EQ(far.reason, "wrong: out has relative error 1.00e-01, limit 1.00e-02");
+}
+
+TEST(Compare, OneBadElementAmongMany) {
+  std::vector<float> reference(20000, 1.0f), output = reference;
+  output.back() = 2.0f;  // relative error 0.7 %, within the first limit
+  Comparison result = compare(reference, output);
+  EXPECT_FALSE(result.ok);
+  EXPECT_EQ(result.reason, "wrong: out has an error of 1.00e+00 of its rms, limit 1.00e-01");
+}
+
+TEST(Compare, SpecialValuesMustBeAtTheSamePlaces) {
+  EXPECT_TRUE(compare({kNan, 1, kInf, -kInf}, {kNan, 1, kInf, -kInf}).ok);
+  EXPECT_EQ(compare({kNan, 1}, {0, 1}).reason, "wrong: out row 0 column 0 is 0, must be nan");
+  EXPECT_EQ(compare({1, 1, 1, 1}, {1, 1, 1, kNan}).reason, "wrong: out row 1 column 1 is nan, must be 1");
+  EXPECT_FALSE(compare({kInf, 1}, {-kInf, 1}).ok);
+}
+
+TEST(Compare, ZeroRowsMustBeExactlyZero) {
+  EXPECT_EQ(compare({1, 1, 0, 0}, {1, 1, 0, 1e-30f}).reason, "wrong: out row 1 must be all zeros");
+  EXPECT_TRUE(compare({1, 1, 0, 0}, {1, 1, -0.0f, 0}).ok);
+}
+
+}  // namespace
+}  // namespace rtjit

@@ -1,0 +1,184 @@
+#include "tests/tuner/fake_device.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+#include "base/text.h"
+
+namespace rtjit::test {
+namespace {
+
+class FakeKernel : public Kernel {
+ public:
+  explicit FakeKernel(std::string kernel_name) : name(std::move(kernel_name)) {}
+  int registers() const override { return 32; }
+  int local_bytes() const override { return 0; }
+  int max_blocks_per_sm(int, int64_t) const override { return 8; }
+  std::string name;
+};
+
+class FakeModule : public Module {
+ public:
+  explicit FakeModule(const Binary& binary) {
+    for (const Binary::Kernel& kernel : binary.kernels) {
+      kernels_.emplace(kernel.symbol, std::make_unique<FakeKernel>(kernel.name_expression));
+    }
+  }
+  Result<const Kernel*> kernel(const std::string& symbol) const override {
+    auto found = kernels_.find(symbol);
+    if (found == kernels_.end()) return make_error(ErrorCode::not_found, "no kernel {}", symbol);
+    return static_cast<const Kernel*>(found->second.get());
+  }
+
+ private:
+  std::map<std::string, std::unique_ptr<FakeKernel>> kernels_;
+};
+
+class FakeGraph : public Graph {
+ public:
+  explicit FakeGraph(std::function<Status(StreamHandle)> record) : record_(std::move(record)) {}
+  Status replay(StreamHandle stream) override { return record_(stream); }
+
+ private:
+  std::function<Status(StreamHandle)> record_;
+};
+
+class FakeDevice : public Device {
+ public:
+  FakeDevice(const std::string& target, Misbehaviour misbehaviour, bool emulated)
+      : info_(fake_device_info(target)), misbehaviour_(std::move(misbehaviour)) {
+    info_.emulated = emulated;
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+  Result<DevicePtr> allocate(size_t bytes) override {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, 256, bytes + 256) != 0)
+      return make_error(ErrorCode::out_of_memory, "host memory");
+    return reinterpret_cast<DevicePtr>(memory);
+  }
+  void free(DevicePtr pointer) override { std::free(reinterpret_cast<void*>(pointer)); }
+  Status copy_to_device(DevicePtr target, const void* source, size_t bytes) override {
+    std::memcpy(reinterpret_cast<void*>(target), source, bytes);
+    return {};
+  }
+  Status copy_to_host(void* target, DevicePtr source, size_t bytes) override {
+    std::memcpy(target, reinterpret_cast<const void*>(source), bytes);
+    return {};
+  }
+  Status fill(DevicePtr target, uint8_t byte, size_t bytes, StreamHandle) override {
+    std::memset(reinterpret_cast<void*>(target), byte, bytes);
+    return {};
+  }
+  Result<std::unique_ptr<Module>> load(const Binary& binary) override {
+    return std::unique_ptr<Module>(std::make_unique<FakeModule>(binary));
+  }
+  Status prepare(const Kernel&, int64_t) override { return {}; }
+  Status launch(const Kernel& kernel, const LaunchConfig&, void** arguments, StreamHandle) override;
+  Status encode_tensor_map(const TensorMapRequest&, TensorMapBytes*) const override {
+    return make_error(ErrorCode::unsupported, "no tensor maps here");
+  }
+  Result<StreamHandle> create_stream() override { return StreamHandle(nullptr); }
+  void destroy_stream(StreamHandle) override {}
+  Status synchronize(StreamHandle) override {
+    if (!faulted_) return {};
+    return make_error(ErrorCode::device_fault, "an illegal memory access was encountered");
+  }
+  Result<std::unique_ptr<Graph>> capture(const std::function<Status(StreamHandle)>& record) override {
+    return std::unique_ptr<Graph>(std::make_unique<FakeGraph>(record));
+  }
+  Result<double> elapsed_ms(StreamHandle stream, const std::function<Status(StreamHandle)>& work) override {
+    double before = elapsed_us_;
+    if (Status status = work(stream); !status) return status.error();
+    return (elapsed_us_ - before) / 1000;
+  }
+  Status make_current() override { return {}; }
+
+ private:
+  std::string behaviour(const std::string& kernel) const {
+    for (const auto& [part, what] : misbehaviour_) {
+      if (kernel.find(part) != std::string::npos) return what;
+    }
+    return "";
+  }
+
+  DeviceInfo info_;
+  Misbehaviour misbehaviour_;
+  bool faulted_ = false;
+  double elapsed_us_ = 0;
+  int launches_ = 0;
+};
+
+Status FakeDevice::launch(const Kernel& kernel, const LaunchConfig&, void** arguments, StreamHandle) {
+  const std::string& name = static_cast<const FakeKernel&>(kernel).name;
+  const std::string what = behaviour(name);
+  ++launches_;
+  elapsed_us_ += fake_time_us(name) * (what == "slow" ? 100 : 1);
+  if (what == "refuse") return make_error(ErrorCode::unsupported, "too many resources requested for launch");
+  if (what == "exit") _exit(7);
+  while (what == "hang") std::this_thread::sleep_for(std::chrono::seconds(1));
+  if (what == "fault") faulted_ = true;
+  auto pointer = [&](int i) { return *static_cast<DevicePtr*>(arguments[i]); };
+  const float* x = reinterpret_cast<const float*>(pointer(0));
+  const float* y = reinterpret_cast<const float*>(pointer(1));
+  float* out = reinterpret_cast<float*>(pointer(2));
+  int64_t n = *static_cast<int64_t*>(arguments[3]);
+  float a = *static_cast<float*>(arguments[4]);
+  for (int64_t i = 0; i < n; ++i) out[i] = std::fma(a, x[i], y[i]);
+  if (n == 0) return {};
+  if (what == "wrong") {
+    for (int64_t i = 0; i < n; ++i) out[i] += 1;
+  }
+  if (what == "zero") std::fill(out, out + n, 0.0f);
+  if (what == "last") out[n - 1] += 3;
+  if (what == "nan") out[n / 2] = std::nanf("");
+  if (what == "unstable" && launches_ % 2 == 0) out[0] = std::nextafter(out[0], 100.0f);
+  if (what == "past") out[n] = 1;
+  return {};
+}
+
+}  // namespace
+
+Misbehaviour parse_misbehaviour(const std::string& text) {
+  Misbehaviour result;
+  for (const std::string& part : split(text, ';')) {
+    size_t equals = part.rfind('=');
+    if (equals != std::string::npos) result[part.substr(0, equals)] = part.substr(equals + 1);
+  }
+  return result;
+}
+
+double fake_time_us(const std::string& kernel) {
+  int block = 0, items = 0;
+  size_t at = kernel.find("unrolled<");
+  if (at == std::string::npos) return 900;
+  std::sscanf(kernel.c_str() + at, "unrolled<%d,%d>", &block, &items);
+  return 100 + std::abs(block - 128) / 4.0 + 20 * std::abs(items - 2);
+}
+
+DeviceInfo fake_device_info(const std::string& target) {
+  DeviceInfo info;
+  info.target = *Target::parse(target);
+  info.limits = info.target.limits();
+  info.name = "Fake GPU";
+  info.sm_count = 4;
+  info.l2_bytes = 1 << 16;
+  info.total_memory = int64_t{1} << 30;
+  info.memory_bus_bits = 512;
+  info.memory_clock_khz = 1000000;
+  info.sm_clock_khz = 1000000;
+  info.driver_version = "none";
+  return info;
+}
+
+std::unique_ptr<Device> make_fake_device(const std::string& target, Misbehaviour misbehaviour,
+                                         bool emulated) {
+  return std::make_unique<FakeDevice>(target, std::move(misbehaviour), emulated);
+}
+
+}  // namespace rtjit::test

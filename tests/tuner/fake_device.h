@@ -1,0 +1,27 @@
+// A device that runs the kernels of tests/data/templates/scale_add on the host, with made-up times, and
+// misbehaves where it is told to.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "runtime/device.h"
+
+namespace rtjit::test {
+
+// Part of a kernel's name -> what launching it does: "wrong", "zero", "last" (only the last element is
+// wrong), "nan", "unstable" (other bits each time), "past" (writes one element too many), "fault", "refuse",
+// "exit", "hang", "slow".
+using Misbehaviour = std::map<std::string, std::string>;
+// "unrolled<64, 1>=hang;reference=fault"
+Misbehaviour parse_misbehaviour(const std::string& text);
+
+// Made-up microseconds of one launch; fastest for block 128, items 2.
+double fake_time_us(const std::string& kernel);
+
+std::unique_ptr<Device> make_fake_device(const std::string& target, Misbehaviour misbehaviour = {},
+                                         bool emulated = false);
+DeviceInfo fake_device_info(const std::string& target);
+
+}  // namespace rtjit::test

@@ -1,0 +1,121 @@
+#include "tuner/explain.h"
+
+#include <algorithm>
+
+#include "tuner/binary_source.h"
+#include "tuner/ledger.h"
+
+namespace rtjit {
+namespace {
+
+// The gate that most configs fell at, for the sentence about a variant without survivors.
+std::string common_reason(const StageSpace& space, const Variant& variant) {
+  std::map<Verdict, int> counts;
+  for (const Candidate& c : space.candidates) {
+    if (c.variant == &variant) ++counts[c.gate.verdict];
+  }
+  auto most = std::max_element(counts.begin(), counts.end(),
+                               [](const auto& a, const auto& b) { return a.second < b.second; });
+  const Candidate* plainest = nullptr;  // the one with the shortest sentence
+  int configs = 0;
+  for (const Candidate& c : space.candidates) {
+    if (c.variant != &variant) continue;
+    ++configs;
+    bool shorter = !plainest || c.gate.reason.size() < plainest->gate.reason.size();
+    if (c.gate.verdict == most->first && shorter) plainest = &c;
+  }
+  if (!plainest) return "it has no config";
+  return fmt::format("{} of {} configs fall at {}, for example {}", most->second, configs,
+                     to_string(most->first), plainest->gate.reason);
+}
+
+void add_notes(const StageSpace& space, std::vector<std::string>* notes) {
+  auto survivors = [&](const Variant& variant) {
+    return std::count_if(space.candidates.begin(), space.candidates.end(),
+                         [&](const Candidate& c) { return c.variant == &variant && c.gate.ok(); });
+  };
+  std::string serving;
+  for (const Variant& variant : space.stage->variants) {
+    if (serving.empty() && survivors(variant) > 0) serving = variant.name;
+  }
+  for (const Variant& variant : space.stage->variants) {
+    if (survivors(variant) > 0) continue;
+    std::string then = serving.empty() ? "no variant of this stage can serve"
+                                       : fmt::format("variant {} serves instead", serving);
+    notes->push_back(fmt::format("stage {}: no config of variant {} survives ({}); {}", space.stage->name,
+                                 variant.name, common_reason(space, variant), then));
+  }
+}
+
+ExplainEntry make_entry(const SearchContext& context, const Candidate& c, int64_t bucket) {
+  ExplainEntry entry;
+  entry.stage = c.stage->name;
+  entry.variant = c.variant->name;
+  entry.config = c.config_text;
+  entry.verdict = c.gate.verdict;
+  entry.reason = c.gate.reason;
+  entry.source = c.source;
+  entry.smem_bytes = c.facts.smem + c.compiled.static_smem;
+  entry.smem_limit = context.gpu.limits.smem_per_block;
+  entry.registers_compiled = c.compiled_known && c.compiled.registers > 0;
+  entry.registers =
+      entry.registers_compiled ? c.compiled.registers : static_cast<int>(c.facts.predicted_registers);
+  entry.threads = c.facts.threads;
+  entry.stack = c.compiled.stack;
+  entry.spills = c.compiled.spills;
+  entry.blocks_per_sm = c.gate.ok() ? c.occupancy : 0;
+  entry.features = c.facts.features;
+  if (c.gate.ok()) entry.predicted_us = predict_candidate(context, c, bucket).total_us;
+  return entry;
+}
+
+}  // namespace
+
+Result<ExplainReport> explain(const ExplainRequest& request) {
+  const ProblemScope& scope = request.scope;
+  if (scope.buckets.empty()) return make_error(ErrorCode::invalid_argument, "explain: no bucket given");
+  ExplainReport report;
+  report.bucket = scope.buckets.front();
+  SearchContext context{scope.tmpl, scope.problem, scope.target, scope.facts,
+                        gpu_facts(scope.target, scope.device)};
+  Ledger ledger(request.store, context, scope.sku, nullptr);
+  if (Status status = ledger.load(); !status) return status.error();
+  BinarySource binaries(request.store, request.compiler);
+  CompileGateRun run{context, binaries, ledger, request.limits, false, request.cancel, {}, {}};
+
+  for (const Stage& stage : scope.tmpl->stages) {
+    if (!stage.tuned) continue;
+    auto space = make_stage_space(context, stage, {report.bucket});
+    if (!space) return space.error();
+    std::vector<Candidate*> all, wanted;
+    for (Candidate& c : space->candidates) {
+      all.push_back(&c);
+      if (scope.filter.matches(stage.name, c.variant->name, c.config)) wanted.push_back(&c);
+    }
+    apply_stored(run, all);
+    if (request.compile) {
+      if (Status status = run_compile_gate(run, wanted); !status) return status.error();
+    }
+    const WinnerRow* winner = ledger.find_winner(stage.name, report.bucket);
+    int default_index = space->default_candidate(report.bucket);
+    for (Candidate* c : wanted) {
+      ExplainEntry entry = make_entry(context, *c, report.bucket);
+      if (const TuningRow* row = ledger.find(*c, report.bucket)) {
+        if (row->knowledge == Knowledge::measured) entry.measured_us = row->time_us;
+        entry.verified = row->verified;
+        entry.verified_on = row->verified_on;
+      }
+      entry.is_default = default_index >= 0 && c == &space->candidates[static_cast<size_t>(default_index)];
+      entry.is_winner = winner && winner->variant == entry.variant && winner->config == entry.config;
+      report.entries.push_back(std::move(entry));
+    }
+    add_notes(*space, &report.notes);
+  }
+  if (report.entries.empty() && !scope.filter.empty()) {
+    return make_error(ErrorCode::not_found, "no config of {} matches --config; all are listed without it",
+                      scope.tmpl->name);
+  }
+  return report;
+}
+
+}  // namespace rtjit

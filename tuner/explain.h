@@ -1,0 +1,54 @@
+// Every config of a problem with its verdict, the numbers behind it and where they come from.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cache/records.h"
+#include "tuner/candidates.h"
+#include "tuner/problem_scope.h"
+#include "tuner/session.h"
+
+namespace rtjit {
+
+struct ExplainRequest {
+  ProblemScope scope;  // one entry per config that scope.filter matches; times are for scope.buckets.front()
+  Store* store = nullptr;       // may be null
+  bool compile = false;         // compile what neither the static gate nor the store decides
+  CompilePoolFactory compiler;  // needed when `compile`
+  TuneLimits limits;
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+struct ExplainEntry {
+  std::string stage, variant, config;
+  Verdict verdict = Verdict::ok;
+  std::string reason;  // "" when ok
+  VerdictSource source = VerdictSource::static_gate;
+  int64_t smem_bytes = 0, smem_limit = 0;
+  int registers = 0;  // compiled, else predicted; 0 = unknown
+  bool registers_compiled = false;
+  int64_t threads = 0;
+  int stack = 0, spills = 0;
+  int blocks_per_sm = 0;  // occupancy; 0 when rejected
+  std::vector<std::string> features;
+  double predicted_us = 0;  // for the bucket; 0 when rejected or not predictable
+  double measured_us = 0;   // 0 = never measured
+  bool verified = false;
+  std::string verified_on;
+  bool is_default = false, is_winner = false;
+};
+
+struct ExplainReport {
+  int64_t bucket = 0;
+  std::vector<ExplainEntry> entries;  // stage, variant, then config in the order of the space
+  // One sentence per variant of which no config survives: why, and which variant serves instead.
+  std::vector<std::string> notes;
+};
+
+Result<ExplainReport> explain(const ExplainRequest& request);
+
+}  // namespace rtjit

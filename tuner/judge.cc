@@ -1,0 +1,124 @@
+#include "tuner/judge.h"
+
+#include "tuner/worker_client.h"
+
+namespace rtjit {
+
+Result<std::shared_ptr<const Binary>> Judge::binary_of(const Candidate& c) {
+  auto outcome = binaries_.get(compile_request(context_, c, request_.limits.compile_limit), c.compiler);
+  if (!outcome) return outcome.error();
+  if (outcome->binary) return outcome->binary;
+  return make_error(ErrorCode::compile_failed, "stage {} {} {}: {}", c.stage->name, c.variant->name,
+                    c.config_text, outcome->reject.reason);
+}
+
+Result<Chosen> Judge::oracle() const {
+  auto choices = oracle_choices(context_, context_.tmpl->buckets.front());
+  if (!choices) return choices.error();
+  Chosen chosen;
+  for (size_t stage = 0; stage < spaces_.size(); ++stage) {
+    int index = spaces_[stage].find((*choices)[stage].variant, (*choices)[stage].config.canonical());
+    // A stage without an oracle variant may have no default for that bucket among its candidates: any default
+    // serves.
+    if (index < 0 && !spaces_[stage].candidates.empty()) index = 0;
+    if (index < 0 || !candidate(stage, index).feasible()) {
+      return make_error(ErrorCode::unsupported, "stage {}: the oracle cannot run on {}: {}",
+                        spaces_[stage].stage->name, request_.target.name(),
+                        index < 0 ? "there is none" : candidate(stage, index).gate.reason);
+    }
+    chosen.push_back(index);
+  }
+  return chosen;
+}
+
+Result<PipelineSpec> Judge::pipeline_spec(const Chosen& chosen) {
+  PipelineSpec spec;
+  for (size_t stage = 0; stage < spaces_.size(); ++stage) {
+    auto binary = binary_of(candidate(stage, chosen[stage]));
+    if (!binary) return binary.error();
+    spec.choices.push_back(choice_of(candidate(stage, chosen[stage])));
+    spec.binaries.push_back(std::move(*binary));
+  }
+  return spec;
+}
+
+Result<Measurer*> Judge::measurer() {
+  if (measurer_) return measurer_.get();
+  if (request_.worker_command.empty()) {
+    return make_error(ErrorCode::invalid_argument, "measuring needs a worker command; none was given");
+  }
+  WorkerSetup setup;
+  setup.command = request_.worker_command;
+  setup.template_folders = request_.template_folders;
+  setup.tmpl = request_.tmpl;
+  setup.problem = request_.problem;
+  setup.device_ordinal = request_.device->ordinal;
+  setup.l2_bytes = request_.device->l2_bytes;
+  setup.candidate_limit = request_.limits.candidate_limit;
+  setup.cancel = request_.cancel;
+  auto chosen = oracle();
+  if (!chosen) return chosen.error();
+  auto spec = pipeline_spec(*chosen);
+  if (!spec) return spec.error().with_context("the oracle");
+  setup.oracle = std::move(*spec);
+  auto pack = pack_compile_request(context_, request_.limits.compile_limit);
+  if (!pack) return pack.error();
+  if (pack->has_value()) {
+    auto outcome = binaries_.get(**pack, candidate(0, (*chosen)[0]).compiler);
+    if (!outcome) return outcome.error();
+    if (!outcome->binary) {
+      return make_error(ErrorCode::compile_failed, "weight packing: {}", outcome->reject.reason);
+    }
+    setup.pack_binary = outcome->binary;
+  }
+  auto client = WorkerClient::create(std::move(setup));
+  if (!client) return client.error();
+  measurer_ = std::move(*client);
+  return measurer_.get();
+}
+
+Result<Judgement> Judge::judge(const Chosen& chosen, int64_t bucket) {
+  if (!can_verify()) return Judgement();
+  return request_.device ? judge_on_device(chosen, bucket) : judge_on_emulator(chosen);
+}
+
+Result<Judgement> Judge::judge_on_device(const Chosen& chosen, int64_t bucket) {
+  auto worker = measurer();
+  if (!worker) return worker.error();
+  auto spec = pipeline_spec(chosen);
+  if (!spec) return spec.error();
+  auto outcome = (*worker)->verify(*spec, bucket);
+  if (!outcome) return outcome.error();
+  Judgement judgement;
+  judgement.outcome = std::move(*outcome);
+  judgement.rejected = judgement.outcome.verdict != Verdict::ok;
+  judgement.verified = !judgement.rejected;
+  judgement.verified_on = request_.device->name;
+  return judgement;
+}
+
+Result<Judgement> Judge::judge_on_emulator(const Chosen& chosen) {
+  if (!emulator_) {
+    auto created = EmulatorCheck::create(context_, binaries_, request_.limits, request_.emulator);
+    if (!created) {
+      emulator_broken_ = true;
+      warn_(fmt::format("winners are compiled, not verified: {}", created.error().message));
+      return Judgement();
+    }
+    emulator_ = std::move(*created);
+  }
+  std::vector<StageChoice> choices;
+  for (size_t stage = 0; stage < spaces_.size(); ++stage) {
+    choices.push_back(choice_of(candidate(stage, chosen[stage])));
+  }
+  auto verdict = emulator_->check(choices);
+  if (!verdict) return verdict.error().with_context("the emulator");
+  Judgement judgement;
+  judgement.outcome = verdict->outcome;
+  judgement.rejected = verdict->checked && verdict->outcome.verdict != Verdict::ok;
+  judgement.verified = verdict->checked && !judgement.rejected;
+  judgement.verified_on = verdict->verified_on;
+  return judgement;
+}
+
+}  // namespace rtjit

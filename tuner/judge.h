@@ -1,0 +1,66 @@
+// Runs whole pipelines for the session: on the device through the worker, or on the emulator.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "tuner/binary_source.h"
+#include "tuner/candidates.h"
+#include "tuner/emulator_check.h"
+#include "tuner/measurer.h"
+#include "tuner/session.h"
+
+namespace rtjit {
+
+// What verification says of a candidate. Neither rejected nor verified: it could not be looked at.
+struct Judgement {
+  bool rejected = false;
+  bool verified = false;
+  std::string verified_on;
+  VerifyOutcome outcome;
+};
+
+// A pipeline as indices: candidate per stage.
+using Chosen = std::vector<int>;
+
+// Starts the worker or the emulator when it is first needed. Everything given outlives it.
+class Judge {
+ public:
+  Judge(const TuneRequest& request, const SearchContext& context, BinarySource& binaries,
+        const std::vector<StageSpace>& spaces, std::function<void(const std::string&)> warn)
+      : request_(request), context_(context), binaries_(binaries), spaces_(spaces), warn_(std::move(warn)) {}
+
+  bool can_verify() const {
+    return request_.verify && (request_.device || (request_.emulator && !emulator_broken_));
+  }
+
+  // An Error: nothing can be judged any more.
+  Result<Judgement> judge(const Chosen& chosen, int64_t bucket);
+
+  // Only with a device.
+  Result<Measurer*> measurer();
+  Result<PipelineSpec> pipeline_spec(const Chosen& chosen);
+
+ private:
+  const Candidate& candidate(size_t stage, int index) const {
+    return spaces_[stage].candidates[static_cast<size_t>(index)];
+  }
+  Result<std::shared_ptr<const Binary>> binary_of(const Candidate& candidate);
+  Result<Chosen> oracle() const;
+  Result<Judgement> judge_on_device(const Chosen& chosen, int64_t bucket);
+  Result<Judgement> judge_on_emulator(const Chosen& chosen);
+
+  const TuneRequest& request_;
+  const SearchContext& context_;
+  BinarySource& binaries_;
+  const std::vector<StageSpace>& spaces_;
+  std::function<void(const std::string&)> warn_;
+  std::unique_ptr<EmulatorCheck> emulator_;
+  bool emulator_broken_ = false;
+  std::unique_ptr<Measurer> measurer_;
+};
+
+}  // namespace rtjit

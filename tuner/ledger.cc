@@ -1,0 +1,167 @@
+#include "tuner/ledger.h"
+
+#include <chrono>
+#include <ctime>
+
+#include "cache/store.h"
+
+namespace rtjit {
+namespace {
+
+constexpr size_t kGroup = 16;
+constexpr double kGroupSeconds = 0.25;
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string name_of(const RowKey& key) { return key.stage + '|' + key.variant + '|' + key.config; }
+
+}  // namespace
+
+Ledger::Ledger(Store* store, const SearchContext& context, std::string sku, Warn warn)
+    : store_(store), context_(context), sku_(std::move(sku)), warn_(std::move(warn)) {}
+
+Ledger::~Ledger() { flush(); }
+
+void Ledger::describe_device(std::string device_name, std::string driver, std::string policy) {
+  device_name_ = std::move(device_name);
+  driver_ = std::move(driver);
+  policy_ = std::move(policy);
+}
+
+std::string Ledger::name_of(const Candidate& candidate) {
+  return candidate.stage->name + '|' + candidate.variant->name + '|' + candidate.config_text;
+}
+
+void Ledger::remember(const TuningRow& row) {
+  std::string name = rtjit::name_of(row.key);
+  if (row.key.sku == sku_) {
+    if (failed_when_run(row.verdict)) failures_[name] = row;
+    rows_[{name, row.key.bucket}] = row;
+  } else if (row.key.bucket == 0 && !row.binary_key.empty()) {
+    elsewhere_[name] = row;
+  }
+}
+
+Status Ledger::load() {
+  if (!store_) return {};
+  RowKey pattern;
+  pattern.template_name = context_.tmpl->name;
+  pattern.template_hash = context_.tmpl->content_hash;
+  pattern.problem = context_.problem.canonical();
+  pattern.target = context_.target.name();
+  pattern.bucket = -1;
+  auto rows = store_->rows(pattern);
+  if (!rows) return rows.error();
+  for (const TuningRow& row : *rows) remember(row);
+  WinnerRow winner;
+  winner.template_name = pattern.template_name;
+  winner.template_hash = pattern.template_hash;
+  winner.problem = pattern.problem;
+  winner.target = pattern.target;
+  winner.bucket = -1;
+  auto winners = store_->winners(winner);
+  if (!winners) return winners.error();
+  for (WinnerRow& row : *winners) {
+    if (row.sku != sku_) continue;
+    Key key{row.stage, row.bucket};
+    winners_[std::move(key)] = std::move(row);
+  }
+  return {};
+}
+
+const TuningRow* Ledger::find(const Candidate& candidate, int64_t bucket) const {
+  auto found = rows_.find({name_of(candidate), bucket});
+  return found == rows_.end() ? nullptr : &found->second;
+}
+
+const TuningRow* Ledger::find_elsewhere(const Candidate& candidate) const {
+  auto found = elsewhere_.find(name_of(candidate));
+  return found == elsewhere_.end() ? nullptr : &found->second;
+}
+
+const TuningRow* Ledger::find_failure(const Candidate& candidate) const {
+  auto found = failures_.find(name_of(candidate));
+  return found == failures_.end() ? nullptr : &found->second;
+}
+
+const WinnerRow* Ledger::find_winner(const std::string& stage, int64_t bucket) const {
+  auto found = winners_.find({stage, bucket});
+  return found == winners_.end() ? nullptr : &found->second;
+}
+
+TuningRow Ledger::row(const Candidate& candidate, int64_t bucket) const {
+  TuningRow row;
+  row.key = {context_.tmpl->name,
+             context_.tmpl->content_hash,
+             context_.problem.canonical(),
+             candidate.stage->name,
+             candidate.variant->name,
+             candidate.config_text,
+             bucket,
+             context_.target.name(),
+             sku_};
+  row.verdict = candidate.gate.verdict;
+  row.reason = candidate.gate.reason;
+  row.smem_bytes = candidate.facts.smem + candidate.compiled.static_smem;
+  row.smem_limit = context_.gpu.limits.smem_per_block;
+  row.registers = candidate.registers();
+  row.stack = candidate.compiled.stack;
+  row.spills = candidate.compiled.spills;
+  if (candidate.compiled_known) {
+    row.registers = candidate.compiled.registers;
+    row.binary_key = candidate.binary_key;
+    row.compiler = candidate.compiler;
+  }
+  row.device_name = device_name_;
+  row.driver = driver_;
+  row.policy = policy_;
+  row.updated_unix = static_cast<int64_t>(std::time(nullptr));
+  return row;
+}
+
+void Ledger::put_soon(TuningRow row) {
+  remember(row);
+  if (!store_) return;
+  if (waiting_.empty()) waiting_since_ = now_seconds();
+  waiting_.push_back(std::move(row));
+  if (waiting_.size() >= kGroup || now_seconds() - waiting_since_ > kGroupSeconds) flush();
+}
+
+void Ledger::put_now(TuningRow row) {
+  put_soon(std::move(row));
+  flush();
+}
+
+void Ledger::put_winner(WinnerRow row) {
+  row.template_name = context_.tmpl->name;
+  row.template_hash = context_.tmpl->content_hash;
+  row.problem = context_.problem.canonical();
+  row.target = context_.target.name();
+  row.sku = sku_;
+  row.updated_unix = static_cast<int64_t>(std::time(nullptr));
+  winners_[{row.stage, row.bucket}] = row;
+  if (!store_) return;
+  flush();  // the rows a winner rests on come first
+  check(store_->put_winner(row));
+}
+
+void Ledger::put_binary(const Binary& binary, const std::string& label) {
+  if (store_) check(store_->put_binary(binary, context_.target.name(), label));
+}
+
+void Ledger::flush() {
+  if (waiting_.empty()) return;
+  std::vector<TuningRow> rows;
+  rows.swap(waiting_);
+  check(store_->put_rows(rows));
+}
+
+void Ledger::check(const Status& status) {
+  if (status.ok() || warned_) return;
+  warned_ = true;
+  if (warn_) warn_(fmt::format("results cannot be stored: {}", status.error().message));
+}
+
+}  // namespace rtjit

@@ -1,0 +1,32 @@
+// The order of candidates for one bucket, and the rule that makes ties resolve alike on every rank and rerun.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cache/records.h"
+#include "tuner/candidates.h"
+
+namespace rtjit {
+
+struct Ranked {
+  int candidate = -1;              // index into StageSpace::candidates
+  double time_us = 0;              // predicted or measured; 0 = not known
+  double low_us = 0, high_us = 0;  // interval when measured
+  int samples = 0;
+  Knowledge knowledge = Knowledge::none;
+  bool is_default = false;
+};
+
+// Index into `ranked` of the entry that should win; -1 when empty. Known times beat unknown ones. Entries
+// within `tie_fraction` of the fastest, or whose interval overlaps the fastest one's when both are measured
+// and lie within three times that fraction, are tied. Ties resolve in this order: the default config, less
+// shared memory, fewer registers, smaller parameter values in the manifest's order, then the variant's place
+// in the manifest.
+int choose_winner(const StageSpace& space, const std::vector<Ranked>& ranked, double tie_fraction);
+
+// Why it won, for the table: "fastest of 41 predicted; 6 % ahead of the default".
+std::string explain_choice(const std::vector<Ranked>& ranked, int winner, double tie_fraction,
+                           int rejected_when_run);
+
+}  // namespace rtjit

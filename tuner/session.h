@@ -1,0 +1,118 @@
+// One tuning run: every config of every tuned stage -> gates -> ranking or measurement -> verified winners in
+// the store.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cache/records.h"
+#include "compiler/target.h"
+#include "runtime/device.h"
+#include "templates/manifest.h"
+
+namespace rtjit {
+
+class CompilePool;
+class Store;
+
+// Opens the device that stands in for a GPU that is not present (the emulator), for verification.
+using EmulatorFactory = std::function<Result<std::unique_ptr<Device>>(const Target&)>;
+// Opens the compiler when the first config needs it; a run that the cache answers never calls it.
+using CompilePoolFactory = std::function<Result<std::shared_ptr<CompilePool>>()>;
+
+struct TuneLimits {
+  int max_measured_per_bucket = 12;  // best predicted ones; the default config is measured in addition
+  int timing_rounds = 9;             // samples per candidate, interleaved
+  double tie_fraction = 0.01;        // times nearer than this are a tie
+  int64_t max_spill_bytes = 32;      // a config that spills more is rejected (the oracle never is)
+  std::chrono::milliseconds compile_limit{10000};
+  std::chrono::milliseconds candidate_limit{
+      2000};                                    // watchdog: this much beyond what the candidate should need
+  std::vector<int64_t> emulator_tokens{5, 33};  // bucket-scalar values that the emulator verifies with
+};
+
+enum class TunePhase { enumerate, compile, predict, measure, verify };
+const char* to_string(TunePhase phase);
+
+// Told of everything as it happens, on the thread that called tune(). Every method may do nothing.
+class TuneObserver {
+ public:
+  virtual ~TuneObserver() = default;
+  // A phase begins with `total` steps (0 = not known); repeated with a larger total when more work turns up.
+  virtual void on_phase(TunePhase, int64_t total) { (void)total; }
+  // `done` of `total` steps are finished; the ETA follows from the rate.
+  virtual void on_progress(TunePhase, int64_t done, int64_t total) { (void)done, (void)total; }
+  virtual void on_rejected(Verdict, int64_t count_so_far) { (void)count_so_far; }
+  virtual void on_best(const std::string& stage, int64_t bucket, const std::string& variant,
+                       const std::string& config, double time_us, Knowledge) {
+    (void)stage, (void)bucket, (void)variant, (void)config, (void)time_us;
+  }
+  virtual void on_warning(const std::string& sentence) { (void)sentence; }
+};
+
+struct TuneRequest {
+  std::shared_ptr<const Template> tmpl;
+  Problem problem;
+  Target target;
+  std::optional<DeviceInfo> device;  // given: measure on it. Its target must equal `target`
+  std::vector<int64_t> buckets;      // empty: all of the template's
+  Store* store = nullptr;            // not owned; outlives the call
+  CompilePoolFactory compiler;
+  EmulatorFactory emulator;  // empty: winners for absent targets stay unverified ("compiled")
+  // How to start the measuring worker: program and arguments. Needed with a device.
+  std::vector<std::string> worker_command;
+  std::vector<std::string> template_folders;  // passed on to the worker
+  TuneLimits limits;
+  bool force = false;  // ignore stored winners, verdicts and times (binaries are still reused)
+  bool verify = true;  // false: nothing is published; the report shows what would have won
+  const std::atomic<bool>* cancel = nullptr;  // set: stop soon; everything finished is in the store
+};
+
+// Why and how well one stage is served in one bucket.
+struct BucketReport {
+  int64_t bucket = 0;
+  bool has_winner = false;
+  std::string variant, config;
+  std::string why;  // "fastest of 41 predicted; 6 % ahead of the default"
+  Knowledge knowledge = Knowledge::none;
+  double time_us = 0, default_time_us = 0;
+  bool verified = false;
+  std::string verified_on;  // "NVIDIA H200", "emulator, hidden=352,..."; "" when only compiled
+  int64_t smem_bytes = 0;
+  int registers = 0;
+  std::string default_variant, default_config;
+  int candidates = 0, feasible = 0, measured = 0;
+  std::map<Verdict, int> rejected;  // counts per gate; all candidates of the stage
+  bool from_cache = false;          // answered from the store
+};
+
+struct StageReport {
+  std::string stage;
+  std::vector<BucketReport> buckets;
+};
+
+struct TuneReport {
+  std::string template_name, problem, target, sku,
+      device_name;  // device_name: the representative GPU when absent
+  std::vector<StageReport> stages;
+  int compiled = 0, reused_binaries = 0;
+  std::map<TunePhase, double> phase_ms;
+  double total_ms = 0;
+  std::vector<std::string> warnings;
+  bool cancelled = false;  // what is reported so far is kept; running again goes on from there
+};
+
+// Errors are those of the request or the environment (no compiler, device lost); rejected configs are data.
+// `observer` may be null. One call per store and device at a time is the caller's business; several are
+// harmless.
+Result<TuneReport> tune(const TuneRequest& request, TuneObserver* observer = nullptr);
+
+}  // namespace rtjit

@@ -1,0 +1,114 @@
+#include "tuner/timing.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace rtjit {
+namespace {
+
+constexpr int kMaxSets = 16;
+constexpr double kColdFactor = 3;       // of the L2 cache, between two visits
+constexpr double kOverlapFactor = 1.5;  // sets may share some of their weights
+constexpr int kReplays = 3;
+
+Result<GuardedMemory> copy_of(Device& device, const GuardedMemory& source) {
+  auto copy = GuardedMemory::allocate(device, source.bytes());
+  if (!copy) return copy.error();
+  std::vector<unsigned char> bytes(static_cast<size_t>(source.bytes()));
+  if (Status s = device.copy_to_host(bytes.data(), source.data(), bytes.size()); !s) return s.error();
+  if (Status s = device.copy_to_device(copy->data(), bytes.data(), bytes.size()); !s) return s.error();
+  return copy;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<StageTimer>> StageTimer::create(Workbench& bench, const LaunchPlan& plan,
+                                                       int64_t bucket, int stage, double bytes,
+                                                       int64_t l2_bytes) {
+  std::unique_ptr<StageTimer> timer(new StageTimer(bench, bucket, stage));
+  double cold = kColdFactor * static_cast<double>(l2_bytes);
+  int sets = 1;
+  if (l2_bytes > 0 && bytes > 0)
+    sets = static_cast<int>(std::clamp(std::ceil(kOverlapFactor * cold / bytes), 1.0, 16.0));
+  int64_t packed = bench.packed().bytes();
+  int copies = 1;
+  if (l2_bytes > 0 && packed > 0) {
+    copies = static_cast<int>(std::clamp(std::ceil(cold / static_cast<double>(packed)), 1.0, 16.0));
+  }
+  sets = std::min(kMaxSets, std::max(sets, copies));
+
+  auto stream = bench.device().create_stream();
+  if (!stream) return stream.error();
+  timer->stream_ = *stream;
+  for (int copy = 1; copy < copies; ++copy) {
+    auto memory = copy_of(bench.device(), bench.packed());
+    if (!memory) return memory.error();
+    timer->packed_copies_.push_back(std::move(*memory));
+  }
+  for (int set = 0; set < sets; ++set) {
+    InputCase input;
+    input.value = bucket;
+    input.seed = 1000 + static_cast<uint64_t>(set);
+    auto arguments =
+        DeviceArguments::create(bench.device(), plan, bench.problem(), ArgumentSpec::Role::launch, input);
+    if (!arguments) return arguments.error();
+    timer->arguments_.push_back(std::move(*arguments));
+  }
+  timer->workspaces_.resize(static_cast<size_t>(sets));
+  return timer;
+}
+
+StageTimer::~StageTimer() {
+  if (stream_) bench_.device().destroy_stream(stream_);
+}
+
+Status StageTimer::make_room(const Pipeline& pipeline) {
+  auto bytes = pipeline.plan().total_bytes(BufferSpec::Kind::workspace, bucket_);
+  if (!bytes) return bytes.error();
+  for (GuardedMemory& workspace : workspaces_) {
+    if (workspace.data() != 0 && workspace.bytes() >= *bytes) continue;
+    workspace = GuardedMemory();
+    auto memory = GuardedMemory::allocate(bench_.device(), *bytes);
+    if (!memory) return memory.error();
+    workspace = std::move(*memory);
+    if (Status s = workspace.fill(0); !s) return s;
+  }
+  return {};
+}
+
+Result<double> StageTimer::sample(const Pipeline& pipeline) {
+  if (Status s = make_room(pipeline); !s) return s.error();
+  Device& device = bench_.device();
+  auto launch = [&](size_t set, StreamHandle stream, int only_stage) {
+    size_t copy = set % (packed_copies_.size() + 1);
+    const GuardedMemory* packed = copy == 0 ? nullptr : &packed_copies_[copy - 1];
+    return bench_.launch(pipeline, arguments_[set], workspaces_[set], stream, only_stage, packed);
+  };
+  for (size_t set = 0; set < arguments_.size(); ++set) {
+    if (Status s = launch(set, stream_, -1); !s) return s.error();
+  }
+  if (Status s = device.synchronize(stream_); !s) return s.error();
+
+  const int repeats = std::max(1, 4 / sets());
+  auto graph = device.capture([&](StreamHandle stream) -> Status {
+    for (int repeat = 0; repeat < repeats; ++repeat) {
+      for (size_t set = 0; set < arguments_.size(); ++set) {
+        if (Status s = launch(set, stream, stage_); !s) return s;
+      }
+    }
+    return {};
+  });
+  if (!graph) return graph.error();
+  if (Status s = (*graph)->replay(stream_); !s) return s.error();
+  if (Status s = device.synchronize(stream_); !s) return s.error();
+  std::vector<double> times;
+  for (int replay = 0; replay < kReplays; ++replay) {
+    auto ms = device.elapsed_ms(stream_, [&](StreamHandle stream) { return (*graph)->replay(stream); });
+    if (!ms) return ms.error();
+    times.push_back(*ms);
+  }
+  std::sort(times.begin(), times.end());
+  return times[kReplays / 2] * 1000.0 / (sets() * repeats);
+}
+
+}  // namespace rtjit

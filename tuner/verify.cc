@@ -1,0 +1,188 @@
+#include "tuner/verify.h"
+
+#include <algorithm>
+
+#include "tuner/compare.h"
+
+namespace rtjit {
+namespace {
+
+constexpr uint8_t kPoison[] = {0xFF, 0x00, 0x5A};
+constexpr size_t kMaxPrepared = 4;  // arguments and references of large sizes take memory
+
+}  // namespace
+
+Result<Verifier::Outputs> Verifier::run(const Pipeline& pipeline, Prepared& prepared,
+                                        GuardedMemory& workspace, uint8_t poison) {
+  Device& device = bench_.device();
+  if (Status s = prepared.arguments.poison_outputs(poison); !s) return s.error();
+  if (Status s = workspace.fill(poison); !s) return s.error();
+  if (Status s = bench_.launch(pipeline, prepared.arguments, workspace, nullptr); !s) return s.error();
+  if (Status s = device.synchronize(nullptr); !s) return s.error();
+  return prepared.arguments.read_outputs(device);
+}
+
+Result<Verifier::Prepared*> Verifier::prepare(const InputCase& input) {
+  std::string name = input.text();
+  if (auto found = prepared_.find(name); found != prepared_.end()) return &found->second;
+  if (prepared_.size() >= kMaxPrepared) prepared_.clear();
+  auto arguments = DeviceArguments::create(bench_.device(), oracle_.plan(), bench_.problem(),
+                                           ArgumentSpec::Role::launch, input);
+  if (!arguments) return arguments.error();
+  Prepared prepared{std::move(*arguments), {}};
+  auto bytes = oracle_.plan().total_bytes(BufferSpec::Kind::workspace, input.value);
+  if (!bytes) return bytes.error();
+  auto workspace = GuardedMemory::allocate(bench_.device(), *bytes);
+  if (!workspace) return workspace.error();
+  auto reference = run(oracle_, prepared, *workspace, kPoison[0]);
+  if (!reference) return reference.error().with_context("the oracle");
+  prepared.reference = std::move(*reference);
+  return &prepared_.emplace(std::move(name), std::move(prepared)).first->second;
+}
+
+Status Verifier::prepare(std::span<const InputCase> cases) {
+  candidate_running_ = false;
+  for (const InputCase& input : cases) {
+    if (auto prepared = prepare(input); !prepared) return prepared.error();
+  }
+  return {};
+}
+
+Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<const InputCase> cases,
+                                       int repeats) {
+  VerifyOutcome outcome;
+  bool informative = false;
+  auto reject = [&](Verdict verdict, const std::string& reason, const InputCase& input) {
+    outcome.verdict = verdict;
+    outcome.reason = fmt::format("{} ({})", reason, input.text());
+    return outcome;
+  };
+  const VerifySpec& spec = bench_.tmpl().verify;
+  if (Status status = bench_.packed().repair(); !status) return status.error();
+  for (const InputCase& input : cases) {
+    candidate_running_ = false;
+    auto prepared = prepare(input);
+    if (!prepared) return prepared.error();
+    auto bytes = candidate.plan().total_bytes(BufferSpec::Kind::workspace, input.value);
+    if (!bytes) return bytes.error();
+    auto workspace = GuardedMemory::allocate(bench_.device(), *bytes);
+    if (!workspace) return workspace.error();
+
+    Outputs first;
+    for (int repeat = 0; repeat < std::max(repeats, 1); ++repeat) {
+      candidate_running_ = true;
+      auto outputs = run(candidate, **prepared, *workspace, kPoison[repeat % 3]);
+      if (!outputs) {
+        bool environment = outputs.error().code == ErrorCode::device_fault ||
+                           outputs.error().code == ErrorCode::out_of_memory ||
+                           outputs.error().code == ErrorCode::timeout;
+        if (environment) return outputs.error();
+        return reject(Verdict::launch, fmt::format("launch: {}", outputs.error().message), input);
+      }
+      candidate_running_ = false;
+      auto damage = (*prepared)->arguments.damage();
+      if (!damage) return damage.error();
+      auto workspace_damage = workspace->damage();
+      if (!workspace_damage) return workspace_damage.error();
+      auto packed_damage = bench_.packed().damage();
+      if (!packed_damage) return packed_damage.error();
+      if (!workspace_damage->empty()) *damage = fmt::format("wrote {} of the workspace", *workspace_damage);
+      if (!packed_damage->empty()) *damage = fmt::format("wrote {} of the packed weights", *packed_damage);
+      if (!damage->empty()) {
+        prepared_.clear();  // what lies behind the guard zones may be damaged too
+        return reject(Verdict::fault, "fault: " + *damage, input);
+      }
+
+      if (repeat == 0) {
+        first = std::move(*outputs);
+        size_t output = 0;
+        for (const HostTensor& tensor : (*prepared)->arguments.host()) {
+          if (!tensor.is_output) continue;
+          size_t index = output++;
+          const auto& judged = spec.outputs;
+          if (!judged.empty() && std::find(judged.begin(), judged.end(), tensor.name) == judged.end())
+            continue;
+          Comparison comparison = compare_output(tensor, (*prepared)->reference[index], first[index], spec);
+          informative |= comparison.informative;
+          outcome.rel_l2 = std::max(outcome.rel_l2, comparison.rel_l2);
+          outcome.max_err = std::max(outcome.max_err, comparison.max_err);
+          if (!comparison.ok) return reject(Verdict::wrong, comparison.reason, input);
+        }
+      } else if (spec.deterministic && *outputs != first) {
+        return reject(
+            Verdict::wrong,
+            fmt::format(
+                "wrong: run {} gave other bits than run 1 (only what the workspace held before differs)",
+                repeat + 1),
+            input);
+      }
+    }
+    ++outcome.cases;
+  }
+  // Zero equals zero proves nothing.
+  if (!informative) {
+    return make_error(
+        ErrorCode::internal,
+        "{}: the oracle's outputs are all zero in each of {} cases, so nothing was compared; the "
+        "manifest's fills must draw inputs that have a result",
+        bench_.tmpl().name, outcome.cases);
+  }
+  return outcome;
+}
+
+std::vector<InputCase> device_cases(const Template& tmpl, int64_t bucket) {
+  int64_t smallest = 1;
+  for (int64_t other : tmpl.buckets) {
+    if (other < bucket) smallest = std::max(smallest, other + 1);
+  }
+  std::vector<InputCase> cases;
+  cases.push_back({bucket, 1, 0, false, false});
+  cases.push_back({smallest, 2, 2, false, true});
+  cases.push_back({std::min<int64_t>(bucket, 256), 3, 1, true, false});
+  cases.push_back({std::min<int64_t>(bucket, 256), 4, 3, false, false});
+  return cases;
+}
+
+std::vector<InputCase> emulator_cases(const std::vector<int64_t>& sizes) {
+  static constexpr int kPatterns[] = {2, 0, 3, 1};
+  std::vector<InputCase> cases;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    cases.push_back({sizes[i], i + 1, kPatterns[i % 4], false, i % 2 == 1});
+  }
+  return cases;
+}
+
+Result<Problem> small_problem(const Template& tmpl, const Problem& problem) {
+  if (tmpl.verify.small.empty()) return problem;
+  SymbolTable symbols;
+  std::vector<int64_t> values;
+  KeyValues keys;
+  for (const auto& [key, value] : problem.values()) {
+    symbols.add(key);
+    values.push_back(formula_value(value));
+    keys.emplace_back(key, to_string(value));
+  }
+  for (const auto& [key, text] : tmpl.verify.small) {
+    auto formula = Formula::parse(text, symbols);
+    if (!formula) return formula.error().with_context("verify.small");
+    auto value = formula->evaluate_or_error(values, symbols);
+    if (!value) return value.error().with_context("verify.small");
+    for (auto& [name, current] : keys) {
+      if (name == key) current = std::to_string(*value);
+    }
+  }
+  auto small = make_problem(tmpl, keys);
+  if (!small) return small.error().with_context("verify.small");
+  return small;
+}
+
+std::string problem_difference(const Problem& problem, const Problem& small) {
+  KeyValues different;
+  for (const auto& [key, value] : small.values()) {
+    const Value* before = problem.find(key);
+    if (!before || *before != value) different.emplace_back(key, to_string(value));
+  }
+  return format_key_values(different);
+}
+
+}  // namespace rtjit

@@ -1,0 +1,67 @@
+// Compares a candidate pipeline with the oracle on the same device, before it may win.
+//
+// Per case (size, seed, pattern): outputs and workspace are poisoned, guard zones surround every buffer, the
+// outputs are compared with the oracle's (tuner/compare.h), and repeated runs, with other workspace contents,
+// must give the same bits where the template promises it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cache/records.h"
+#include "tuner/workbench.h"
+
+namespace rtjit {
+
+struct VerifyOutcome {
+  Verdict verdict = Verdict::ok;  // ok, wrong, fault (wrote outside its buffers) or launch
+  std::string reason;
+  double rel_l2 = 0, max_err = 0;  // the worst over all cases
+  int cases = 0;
+};
+
+class Verifier {
+ public:
+  // `oracle` runs every stage with the oracle variant. Both outlive the verifier.
+  Verifier(Workbench& bench, const Pipeline& oracle) : bench_(bench), oracle_(oracle) {}
+
+  // An Error is the device's or the oracle's (device_fault, out_of_memory): it says nothing about the
+  // candidate unless `candidate_running()` is set.
+  Result<VerifyOutcome> verify(const Pipeline& candidate, std::span<const InputCase> cases, int repeats);
+  // Runs the oracle for the cases (at most four are kept), so that a later Error of verify() is not the
+  // oracle's.
+  Status prepare(std::span<const InputCase> cases);
+  // Whether the last Error came while the candidate's own launches were running.
+  bool candidate_running() const { return candidate_running_; }
+
+ private:
+  using Outputs = std::vector<std::vector<unsigned char>>;
+  struct Prepared {
+    DeviceArguments arguments;
+    Outputs reference;
+  };
+  Result<Prepared*> prepare(const InputCase& input);
+  Result<Outputs> run(const Pipeline& pipeline, Prepared& prepared, GuardedMemory& workspace, uint8_t poison);
+
+  Workbench& bench_;
+  const Pipeline& oracle_;
+  std::map<std::string, Prepared> prepared_;  // by InputCase::text(); the reference is computed once per case
+  bool candidate_running_ = false;
+};
+
+// The cases for a real device: the bucket's largest and smallest size, and uneven, invalid and skewed
+// choices.
+std::vector<InputCase> device_cases(const Template& tmpl, int64_t bucket);
+// Cheap cases for the emulator: one per size, patterns in turn.
+std::vector<InputCase> emulator_cases(const std::vector<int64_t>& sizes);
+
+// The problem scaled down by Template::verify.small, for the emulator; the problem itself without such
+// formulas.
+Result<Problem> small_problem(const Template& tmpl, const Problem& problem);
+// The keys that differ: "hidden=320,intermediate=320"; "" when none do.
+std::string problem_difference(const Problem& problem, const Problem& small);
+
+}  // namespace rtjit
