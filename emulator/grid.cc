@@ -1,0 +1,102 @@
+#include "emulator/grid.h"
+
+#include <algorithm>
+#include <memory>
+#include <thread>
+
+#include "base/text.h"
+
+namespace rtjit::emu {
+namespace {
+
+Error resource_error(const Launch& launch, std::string detail) {
+  Report report;
+  report.kind = FaultKind::resources;
+  report.kernel = launch.program->kernel;
+  report.detail = std::move(detail);
+  return report.error();
+}
+
+Status check(const Launch& launch, const TargetLimits& limits) {
+  const Program& program = *launch.program;
+  for (int i = 0; i < 3; ++i) {
+    if (launch.grid[i] == 0 || launch.block[i] == 0)
+      return resource_error(launch, "a grid or block dimension is 0");
+  }
+  if (launch.threads() > static_cast<uint32_t>(limits.threads_per_block))
+    return resource_error(launch, fmt::format("{} threads per block, the limit is {}", launch.threads(),
+                                              limits.threads_per_block));
+  if (program.max_threads && launch.threads() > static_cast<uint32_t>(program.max_threads))
+    return resource_error(
+        launch, fmt::format("{} threads per block, the kernel is compiled for at most {} (.maxntid)",
+                            launch.threads(), program.max_threads));
+  if (program.required_threads[0]) {
+    for (int i = 0; i < 3; ++i) {
+      if (launch.block[i] != static_cast<uint32_t>(program.required_threads[i]))
+        return resource_error(launch, "the block is not the one the kernel requires (.reqntid)");
+    }
+  }
+  int64_t shared = static_cast<int64_t>(program.dynamic_shared) + launch.dynamic_smem;
+  if (shared > limits.smem_per_block)
+    return resource_error(launch, fmt::format("{} B of shared memory, the target allows {} B per block",
+                                              with_thousands(shared), with_thousands(limits.smem_per_block)));
+  uint32_t cluster = launch.cluster[0] * launch.cluster[1] * launch.cluster[2];
+  if (cluster > 1) return resource_error(launch, "clusters of more than one block are not emulated yet");
+  return {};
+}
+
+// One worker: takes blocks in order. A block that runs long shares the worker with later ones, because blocks
+// of a grid may wait for each other (stream-K, grid barriers) as far as they can be resident together.
+void work(Launch& launch, std::atomic<uint32_t>& next, uint32_t count) {
+  constexpr size_t kResident = 64;
+  constexpr int kPatience = 4000;  // slices before another block is started beside it
+  std::vector<std::unique_ptr<Block>> resident, spare;
+  int slices = 0;
+  size_t wanted = 1;
+  while (!launch.stop) {
+    while (resident.size() < wanted) {
+      uint32_t index = next.fetch_add(1);
+      if (index >= count) break;
+      if (spare.empty()) spare.push_back(std::make_unique<Block>());
+      resident.push_back(std::move(spare.back()));
+      spare.pop_back();
+      resident.back()->start(&launch, index);
+    }
+    if (resident.empty()) return;
+    for (size_t i = 0; i < resident.size() && !launch.stop;) {
+      if (resident[i]->run_slice()) {
+        ++i;
+        continue;
+      }
+      spare.push_back(std::move(resident[i]));
+      resident.erase(resident.begin() + static_cast<long>(i));
+      slices = 0;
+      wanted = 1;
+    }
+    if (++slices > kPatience && wanted < kResident) {
+      slices = 0;
+      ++wanted;
+    }
+  }
+}
+
+}  // namespace
+
+Status run_grid(Launch& launch, const TargetLimits& limits, int host_threads) {
+  if (Status status = check(launch, limits); !status.ok()) return status;
+  uint64_t blocks = static_cast<uint64_t>(launch.grid[0]) * launch.grid[1] * launch.grid[2];
+  if (blocks > 0xffffffffu) return resource_error(launch, "the grid has more than 2^32 - 1 blocks");
+  auto count = static_cast<uint32_t>(blocks);
+  std::atomic<uint32_t> next{0};
+  int threads =
+      host_threads > 0 ? host_threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  threads = static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(threads), blocks));
+  std::vector<std::thread> others;
+  for (int i = 1; i < threads; ++i) others.emplace_back([&] { work(launch, next, count); });
+  work(launch, next, count);
+  for (std::thread& thread : others) thread.join();
+  if (launch.report) return launch.report->error();
+  return {};
+}
+
+}  // namespace rtjit::emu

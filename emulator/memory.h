@@ -1,0 +1,69 @@
+// Global memory of the emulated device: tracked allocations with a shadow byte per byte, so that every wrong
+// access is found. Addresses are never reused while others are left, so that a use after free is seen as one.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "emulator/report.h"
+
+namespace rtjit::emu {
+
+// Generic addresses. Shared, local and parameter memory are windows; everything else is global.
+inline constexpr uint64_t kGlobalBase = 0x10'0000'0000;
+inline constexpr uint64_t kSharedWindow = 0x7e00'0000'0000;
+inline constexpr uint64_t kLocalWindow = 0x7e01'0000'0000;
+inline constexpr uint64_t kParamWindow = 0x7e02'0000'0000;
+
+// What a byte of memory is, in its shadow.
+inline constexpr uint8_t kUnwritten = 0;
+inline constexpr uint8_t kWritten = 1;
+inline constexpr uint8_t kPending = 2;   // an asynchronous copy will write it
+inline constexpr uint8_t kMbarrier = 3;  // part of an mbarrier object
+
+class GlobalMemory {
+ public:
+  static Result<std::unique_ptr<GlobalMemory>> create(uint64_t limit_bytes);
+  ~GlobalMemory();
+  GlobalMemory(const GlobalMemory&) = delete;
+  GlobalMemory& operator=(const GlobalMemory&) = delete;
+
+  Result<uint64_t> allocate(uint64_t bytes, std::string name = {}, bool read_only = false);
+  bool free(uint64_t address);  // false: not the start of a live allocation
+
+  struct Allocation {
+    uint64_t start = 0, bytes = 0;
+    bool live = false, read_only = false;
+    std::string name;
+  };
+  // The allocation in whose granules the address lies (it may be past its end, or freed); null for wild
+  // addresses.
+  const Allocation* find(uint64_t address) const;
+  // Whether [address, address + bytes) is inside one live allocation; else why not.
+  bool check(uint64_t address, uint64_t bytes, FaultKind* kind, std::string* why) const;
+
+  uint8_t* data(uint64_t address) const { return data_ + (address - kGlobalBase); }
+  uint8_t* shadow(uint64_t address) const { return shadow_ + (address - kGlobalBase); }
+  // Held around an atomic operation on the address, so that atomics of different blocks exclude each other.
+  std::atomic_flag& lock_for(uint64_t address) const { return locks_[(address >> 4) % kLocks]; }
+  uint64_t live_bytes() const { return live_bytes_; }
+
+ private:
+  GlobalMemory() = default;
+  static constexpr int kGranuleBits = 16;
+  uint8_t* data_ = nullptr;
+  uint8_t* shadow_ = nullptr;
+  uint64_t capacity_ = 0, limit_ = 0, next_ = 0, live_bytes_ = 0;
+  static constexpr size_t kLocks = 512;
+  mutable std::atomic_flag locks_[kLocks] = {};
+  mutable std::mutex mutex_;
+  std::vector<uint32_t> owner_;  // granule -> allocation index + 1
+  std::vector<std::unique_ptr<Allocation>> allocations_;
+};
+
+}  // namespace rtjit::emu

@@ -1,0 +1,98 @@
+// Addresses of lanes and the checks on shadow bytes, for every instruction that touches memory.
+#pragma once
+
+#include <cstring>
+
+#include "emulator/block.h"
+#include "emulator/lane_ops.h"
+
+namespace rtjit::emu {
+
+// Address operands: op.a is the base (64-bit lanes when kWideBase is in mods), op.imm the offset.
+inline constexpr u32 kWideBase = 1u << 31;
+
+inline u64 lane_address(Warp& w, const Op& op, int lane) {
+  u64 base = op.mods & kWideBase ? w.reg<u64>(op.a)[lane] : w.reg<u32>(op.a)[lane];
+  return base + op.imm;
+}
+
+inline bool is_written(const uint8_t* shadow, u32 bytes) {
+  constexpr u64 kAll = 0x0101010101010101;
+  u64 word = 0;
+  for (; bytes >= 8; bytes -= 8, shadow += 8) {
+    std::memcpy(&word, shadow, 8);
+    if (word != kAll) return false;
+  }
+  if (bytes == 0) return true;
+  word = kAll;
+  std::memcpy(&word, shadow, bytes);
+  return word == kAll;
+}
+
+// Reports an access of shared memory that nothing orders after another warp's. False after a fault.
+template <bool Write>
+inline bool check_race(Warp& w, const Op& op, const uint8_t* shadow, u32 bytes, int lane) {
+  Block& block = w.block();
+  u32 offset = block.shared_offset_of(shadow);
+  if (offset == kNone || !block.launch().strictness.races) return true;
+  RaceDetector::Conflict conflict = Write ? block.races.write(w.index(), offset, bytes, op.line)
+                                          : block.races.read(w.index(), offset, bytes, op.line);
+  if (!conflict.found) [[likely]]
+    return true;
+  u64 address = conflict.offset;
+  w.fault(op, FaultKind::race,
+          fmt::format("warp {} {} shared memory that warp {} {} at PTX line {}, and nothing orders the two",
+                      w.index(), Write ? "writes" : "reads", conflict.other_warp,
+                      conflict.other_wrote ? "wrote" : "read", conflict.other_line),
+          lane, &address);
+  return false;
+}
+
+// Marks bytes as written; an asynchronous copy that is under way, or an mbarrier, must not be there.
+inline bool mark_written(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int lane, u64 address,
+                         bool strong = false) {
+  for (u32 i = 0; i < bytes; ++i) {
+    if (shadow[i] > kWritten) [[unlikely]] {
+      u64 at = address + i;
+      bool barrier = shadow[i] == kMbarrier;
+      w.fault(op, barrier ? FaultKind::mbarrier : FaultKind::async_early,
+              barrier ? "an mbarrier object is overwritten by an ordinary store"
+                      : "this memory is written while an asynchronous copy into it has not been waited for",
+              lane, &at);
+      return false;
+    }
+  }
+  std::memset(shadow, kWritten, bytes);
+  return strong || check_race<true>(w, op, shadow, bytes, lane);
+}
+
+// Reads `bytes` that must have been written; null after a fault.
+inline const uint8_t* read_span(Warp& w, const Op& op, u64 address, int lane, u32 bytes, u32 align) {
+  uint8_t* shadow = nullptr;
+  const uint8_t* p = w.locate_generic(op, address, lane, bytes, align, Access::read, &shadow);
+  if (!p) return nullptr;
+  if (!is_written(shadow, bytes) && !w.check_written(op, shadow, bytes, lane, address)) return nullptr;
+  return p;
+}
+
+// Where an address operand leads: decodes [a + imm] into op.a, op.imm and op.mods.
+inline ptx::Space decode_address(Decoder& d, size_t index) {
+  Decoder::Address a = d.address(index);
+  d.op.a = a.slot;
+  d.op.imm = static_cast<u64>(a.offset);
+  if (a.wide) d.op.mods |= kWideBase;
+  return a.space;
+}
+
+// The state space of ld, st and atom; `none` is generic.
+inline ptx::Space take_space(Decoder& d) {
+  using ptx::Space;
+  if (d.take("global")) return Space::global;
+  if (d.take("shared") || d.take("shared::cta") || d.take("shared::cluster")) return Space::shared;
+  if (d.take("local")) return Space::local;
+  if (d.take("param") || d.take("param::entry") || d.take("param::func")) return Space::param;
+  if (d.take("const")) return Space::constant;
+  return Space::none;
+}
+
+}  // namespace rtjit::emu

@@ -1,0 +1,153 @@
+// The built-in templates on the emulator: small problems of every kind, for every target, against the fp64
+// oracle.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "emulator/emulated_device.h"
+#include "tests/device/cases/config_plan.h"
+#include "tests/device/cases/fp8_test_case.h"
+#include "tests/device/cases/moe_test_case.h"
+
+namespace rtjit::testing {
+namespace {
+
+using check::BiasType;
+using check::Case;
+using oracle::MoeActivation;
+using oracle::MoeLayout;
+
+// Besides the library's choice and the references. Nearly all of the time goes into compiling.
+constexpr size_t kConfigsPerCase = 1;
+
+const std::vector<std::string> kTargets = {"sm_80",   "sm_86",   "sm_89",   "sm_90a",
+                                           "sm_100a", "sm_103a", "sm_120a", "sm_121a"};
+
+std::vector<Case> moe_cases() {
+  using Ids = Case::Ids;
+  using Scales = Case::Scales;
+  std::vector<Case> cases = {
+      {.name = "tokens 0", .tokens = 0},
+      {.name = "tokens 1", .tokens = 1},
+      {.name = "tokens 17", .tokens = 17},
+      {.name = "width 160", .hidden = 160, .intermediate = 160, .tokens = 3},
+      {.name = "silu, no bias",
+       .tokens = 5,
+       .layout = MoeLayout::halves_gate_up,
+       .activation = MoeActivation::silu,
+       .bias = BiasType::none,
+       .limited = false},
+      {.name = "gelu, f32 bias",
+       .tokens = 5,
+       .layout = MoeLayout::halves_up_gate,
+       .activation = MoeActivation::gelu_tanh,
+       .bias = BiasType::f32,
+       .limited = false},
+      {.name = "per expert", .tokens = 6, .limited = false, .per_expert = true},
+      {.name = "one expert", .tokens = 17, .ids = Ids::one_expert},
+      {.name = "some skipped", .tokens = 9, .expert_offset = 16, .ids = Ids::some_skipped},
+      {.name = "all skipped", .tokens = 4, .ids = Ids::all_skipped},
+      {.name = "an expert twice", .tokens = 7, .ids = Ids::duplicates},
+      {.name = "i64 ids", .tokens = 3, .expert_offset = 64, .id_bytes = 8},
+      {.name = "i16 ids, bf16 weights, padded x",
+       .tokens = 5,
+       .id_bytes = 2,
+       .weight_bytes = 2,
+       .x_padding = 64},
+      {.name = "rows beyond num_valid_tokens", .tokens = 9, .valid_tokens = 5},
+      {.name = "NaN in x", .tokens = 4, .nan_x = true},
+      {.name = "every scale", .tokens = 3, .bias = BiasType::none, .scales = Scales::every},
+      {.name = "tiny scales", .tokens = 3, .bias = BiasType::none, .scales = Scales::tiny},
+      {.name = "subnormal weights", .tokens = 3, .bias = BiasType::none, .scales = Scales::subnormal},
+      {.name = "huge scales", .tokens = 3, .bias = BiasType::none, .scales = Scales::huge},
+      {.name = "scale byte 255", .tokens = 6, .scales = Scales::some_nan},
+      {.name = "zero blocks", .tokens = 3, .scales = Scales::zero_rows},
+      {.name = "top_k 1", .top_k = 1, .tokens = 5},
+  };
+  for (Case& c : cases) {
+    c.experts = 6;
+    if (c.hidden == 256) c.hidden = 96;
+    if (c.intermediate == 256) c.intermediate = 64;
+  }
+  // More slots than one block of align takes.
+  cases.push_back({.name = "four launches of align",
+                   .hidden = 32,
+                   .intermediate = 32,
+                   .experts = 3,
+                   .top_k = 2,
+                   .tokens = 1030,
+                   .ids = Ids::some_skipped});
+  return cases;
+}
+
+std::vector<gemm_fp8_oracle::Case> fp8_cases() {
+  using gemm_fp8_oracle::ScaleType;
+  return {
+      {.name = "m1", .n = 64, .k = 128},
+      {.name = "tails", .m = 17, .n = 65, .k = 272},
+      {.name = "e8m0", .m = 5, .n = 40, .k = 144, .a_scale = ScaleType::e8m0, .b_scale = ScaleType::e8m0},
+      {.name = "f32 out, m major", .m = 9, .n = 130, .k = 128, .out_f32 = true, .m_major = true, .d_gap = 3},
+      {.name = "gaps", .m = 7, .n = 24, .k = 80, .a_gap = 16, .b_gap = 16, .sa_gap = 1, .d_gap = 1},
+      {.name = "NaN", .m = 21, .n = 24, .k = 144, .a_scale = ScaleType::e8m0, .nans = true},
+      {.name = "all codes", .m = 16, .n = 32, .k = 128, .all_codes = true},
+      {.name = "k0", .m = 2, .n = 10, .k = 0},
+      {.name = "m0", .m = 0},
+  };
+}
+
+class Emulated : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    auto target = Target::parse(GetParam());
+    ASSERT_TRUE(target.ok());
+    auto device = make_emulated_device(*target);
+    ASSERT_TRUE(device.ok()) << device.error().message;
+    ContextOptions options;
+    options.database = ":memory:";
+    auto opened = Context::open(std::move(options), std::move(*device));
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    context = *opened;
+  }
+  // Each target takes another share of the configs.
+  void run(TestCase test, size_t turn, size_t turns) {
+    const std::string name = test.name;
+    const size_t target =
+        static_cast<size_t>(std::find(kTargets.begin(), kTargets.end(), GetParam()) - kTargets.begin());
+    const auto failures = run_case(context, std::move(test), target * turns + turn, turns * kTargets.size(),
+                                   kConfigsPerCase, &coverage);
+    EXPECT_TRUE(failures.empty()) << name << ": " << join(failures, "\n");
+  }
+  // Of each variant of each tuned stage at least one config ran, and the named ones exist.
+  void expect_every_variant(const std::vector<std::string>& must_exist) {
+    auto variants_of = [](const std::set<std::string>& configs) {
+      std::set<std::string> variants;
+      for (const std::string& config : configs) variants.insert(config.substr(0, config.find(':')));
+      return variants;
+    };
+    EXPECT_EQ(variants_of(coverage.ran), variants_of(coverage.feasible));
+    EXPECT_THAT(variants_of(coverage.ran), ::testing::IsSupersetOf(must_exist));
+    EXPECT_TRUE(coverage.refused.empty()) << coverage.refused.begin()->second;
+  }
+  std::shared_ptr<Context> context;
+  Coverage coverage;
+};
+
+TEST_P(Emulated, MoeMxfp4) {
+  const std::vector<Case> cases = moe_cases();
+  for (size_t i = 0; i < cases.size(); ++i) run(make_moe_case(cases[i]), i, cases.size());
+  expect_every_variant({"gemm1=mma", "gemm1=reference", "gemm2=mma", "gemm2=reference"});
+}
+
+TEST_P(Emulated, GemmFp8Block) {
+  const std::vector<gemm_fp8_oracle::Case> cases = fp8_cases();
+  for (size_t i = 0; i < cases.size(); ++i) run(make_fp8_case(cases[i]), i, cases.size());
+  expect_every_variant({"gemm=mma", "gemm=reference"});
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, Emulated, ::testing::ValuesIn(kTargets),
+                         [](const ::testing::TestParamInfo<std::string>& target) { return target.param; });
+
+}  // namespace
+}  // namespace rtjit::testing
