@@ -1,0 +1,187 @@
+// The main job from the outside: tune for a GPU that is not here, then ask what was found.
+#include <fstream>
+#include <set>
+
+#include "tests/tools/command_fixture.h"
+
+namespace rtjit {
+namespace {
+
+// A small problem, so that the winners' check on the emulator is quick.
+const std::vector<std::string> kProblem = {"moe_mxfp4", "--problem",
+                                           "hidden=96,intermediate=64,experts=4,top_k=2", "--config",
+                                           "block_k=64,stages=3"};
+
+class TuneCommand : public CommandTest {
+ protected:
+  static std::vector<std::string> call(const std::string& verb, const std::string& target,
+                                       std::vector<std::string> rest = {}) {
+    std::vector<std::string> arguments = {verb};
+    arguments.insert(arguments.end(), kProblem.begin(), kProblem.begin() + 3);
+    arguments.insert(arguments.end(), {"--target", target});
+    arguments.insert(arguments.end(), rest.begin(), rest.end());
+    return arguments;
+  }
+};
+
+TEST_F(TuneCommand, ExplainGivesEveryConfigATypedVerdictWithNumbers) {
+  const auto entries = json({"explain", "moe_mxfp4", "--target", "sm_120a", "--preset", "gpt-oss-120b",
+                             "--tokens", "8192", "--static"});
+  ASSERT_GT(entries.size(), 100u);
+  std::set<std::string> verdicts;
+  for (const auto& entry : entries) {
+    verdicts.insert(entry["verdict"]);
+    EXPECT_EQ(entry["smem_limit"], 101376);
+    EXPECT_TRUE(entry["config"].is_object());
+    if (entry["verdict"] == "smem") {
+      EXPECT_GT(entry["smem_bytes"], entry["smem_limit"]);
+      EXPECT_NE(entry["reason"].get<std::string>().find("sm_120a allows 101,376 B per block"),
+                std::string::npos);
+    }
+    if (entry["verdict"] != "ok") {
+      EXPECT_NE(entry["reason"], "");
+    }
+  }
+  EXPECT_TRUE(verdicts.count("ok"));
+  EXPECT_TRUE(verdicts.count("smem"));
+  EXPECT_TRUE(verdicts.count("feature"));
+}
+
+TEST_F(TuneCommand, Scatter4IsRejectedByNameWhereTheTargetLacksIt) {
+  const std::vector<std::string> rest = {"--config", "stage=gemm2,store=scatter4", "--static"};
+  bool seen = false;
+  for (const auto& entry : json(call("explain", "sm_121a", rest))) {
+    EXPECT_EQ(entry["verdict"], "feature");
+    EXPECT_NE(entry["reason"].get<std::string>().find("tma.tile.scatter4 is not supported by sm_121a"),
+              std::string::npos);
+    seen = true;
+  }
+  EXPECT_TRUE(seen);
+  bool feasible = false;
+  for (const auto& entry : json(call("explain", "sm_100a", rest))) feasible |= entry["verdict"] == "ok";
+  EXPECT_TRUE(feasible);
+}
+
+TEST_F(TuneCommand, FindsStoresAndAnswersFromTheCache) {
+  const auto first = json(call("tune", "sm_120a", {"--tokens", "1,64"}));
+  ASSERT_EQ(first["winners"].size(), 4u);  // two tuned stages, two buckets
+  for (const auto& winner : first["winners"]) {
+    EXPECT_EQ(winner["has_winner"], true);
+    EXPECT_EQ(winner["knowledge"], "predicted");
+    EXPECT_EQ(winner["verified"], true) << winner;
+    EXPECT_LE(winner["time_us"], winner["default_time_us"]);
+  }
+  EXPECT_GT(first["compiled"], 0);
+
+  const auto second = json(call("tune", "sm_120a", {"--tokens", "1,64"}));
+  EXPECT_EQ(second["compiled"], 0);
+  ASSERT_EQ(second["winners"].size(), 4u);
+  for (size_t i = 0; i < 4; i++) {
+    EXPECT_EQ(second["winners"][i]["config"], first["winners"][i]["config"]);
+    EXPECT_EQ(second["winners"][i]["from_cache"], true);
+  }
+
+  const auto answers = json(call("query", "sm_120a", {"--tokens", "64"}));
+  ASSERT_EQ(answers.size(), 2u);
+  for (const auto& answer : answers) {
+    EXPECT_EQ(answer["provenance"], "predicted");
+    EXPECT_EQ(answer["facts"]["smem_limit"], 101376);
+    EXPECT_LE(answer["facts"]["rel_l2"], answer["facts"]["rel_l2_limit"]);
+  }
+  EXPECT_EQ(json({"cache", "info"})["winners"], 4);
+}
+
+TEST_F(TuneCommand, DumpWritesSourcePtxCubinAndFacts) {
+  const auto outcome = run(call("explain", "sm_90a",
+                                {"--config", "stage=gemm1,block_m=16,block_n=64,block_k=64,warps=4,stages=3",
+                                 "--dump", folder_ + "/dump"}));
+  ASSERT_TRUE(outcome.exit.ok()) << outcome.error_output;
+  int folders = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/dump")) {
+    folders++;
+    for (const char* name : {"source.cu", "kernel.ptx", "kernel.cubin", "facts.json", "compiler.log"}) {
+      EXPECT_TRUE(std::filesystem::exists(entry.path() / name)) << entry.path() / name;
+    }
+    std::ifstream facts(entry.path() / "facts.json");
+    EXPECT_GT(nlohmann::json::parse(facts)["kernels"][0]["registers"], 0);
+  }
+  EXPECT_EQ(folders, 1);
+}
+
+TEST_F(TuneCommand, ErrorsSayWhatCameAndWhatIsAllowed) {
+  const auto expect = [&](std::vector<std::string> arguments, const std::vector<std::string>& parts) {
+    const auto outcome = run(std::move(arguments));
+    EXPECT_EQ(outcome.exit.code, 2) << outcome.error_output;
+    EXPECT_EQ(outcome.output, "");
+    for (const std::string& part : parts) {
+      EXPECT_NE(outcome.error_output.find(part), std::string::npos)
+          << "no \"" << part << "\" in: " << outcome.error_output;
+    }
+  };
+  expect({"tune", "moe_mxfp5", "--target", "sm_90a", "--preset", "gpt-oss-20b"}, {"moe_mxfp5", "moe_mxfp4"});
+  expect({"tune", "moe_mxfp4", "--target", "sm_99", "--preset", "gpt-oss-20b"}, {"sm_99", "sm_90a"});
+  expect({"tune", "moe_mxfp4", "--target", "sm_90a", "--preset", "gpt-oss-21b"},
+         {"gpt-oss-21b", "gpt-oss-20b"});
+  expect({"tune", "moe_mxfp4", "--target", "sm_90a", "--preset", "gpt-oss-20b", "--problem", "hidden=33"},
+         {"hidden", "33", "32"});
+  expect({"explain", "moe_mxfp4", "--target", "sm_90a", "--preset", "gpt-oss-20b", "--config", "block_q=3"},
+         {"block_q"});
+  expect({"explain", "moe_mxfp4", "--target", "sm_90a", "--preset", "gpt-oss-20b", "--config", "block_m=7"},
+         {"block_m", "7"});
+}
+
+// What is asked to be kept is kept, or the work is not begun.
+TEST_F(TuneCommand, ADatabaseThatCannotBeWrittenIsAnErrorBeforeTheWork) {
+  const auto in_a_folder = run(call("query", "sm_90a", {"--db", folder_}));
+  EXPECT_EQ(in_a_folder.exit.code, 2);
+  EXPECT_NE(in_a_folder.error_output.find(folder_ + " is a folder"), std::string::npos)
+      << in_a_folder.error_output;
+  const auto nowhere = run(call("tune", "sm_90a", {"--tokens", "1", "--db", "/proc/none/cache.db"}));
+  EXPECT_EQ(nowhere.exit.code, 2);
+  EXPECT_NE(nowhere.error_output.find("cannot be written"), std::string::npos) << nowhere.error_output;
+}
+
+TEST_F(TuneCommand, ExplainShowsEverySizeThatWasAskedFor) {
+  const std::vector<std::string> rest = {"--static", "--config", "stage=gemm1,variant=reference,acc=f32"};
+  const auto buckets = [&](std::vector<std::string> more) {
+    more.insert(more.end(), rest.begin(), rest.end());
+    std::set<int> seen;
+    for (const auto& entry : json(call("explain", "sm_90a", more))) seen.insert(entry["bucket"].get<int>());
+    return seen;
+  };
+  EXPECT_EQ(buckets({"--tokens", "1,64"}), (std::set<int>{1, 64}));
+  EXPECT_EQ(buckets({}), (std::set<int>{1}));
+}
+
+TEST_F(TuneCommand, AWrongVerbOrNoneSaysWhichThereAre) {
+  const auto wrong = run({"tun"});
+  EXPECT_EQ(wrong.exit.code, 2);
+  EXPECT_NE(wrong.error_output.find("no verb 'tun'; verbs are tune, explain"), std::string::npos)
+      << wrong.error_output;
+  const auto none = run({});
+  EXPECT_EQ(none.exit.code, 2);
+  EXPECT_EQ(none.output, "");
+  EXPECT_NE(none.error_output.find("Subcommands:"), std::string::npos);
+}
+
+TEST_F(TuneCommand, AWrongTemplateIsSaidEvenWithoutATarget) {
+  const auto outcome = run({"tune", "moe_mxfp5"});
+  EXPECT_EQ(outcome.exit.code, 2);
+  EXPECT_NE(outcome.error_output.find("moe_mxfp5"), std::string::npos) << outcome.error_output;
+}
+
+TEST_F(TuneCommand, WithoutTargetAndGpuTheErrorSaysToNameOne) {
+  const auto outcome = run({"query", "moe_mxfp4", "--preset", "gpt-oss-20b"});
+  if (outcome.exit.ok()) GTEST_SKIP() << "a GPU is present";
+  EXPECT_NE(outcome.error_output.find("--target"), std::string::npos) << outcome.error_output;
+}
+
+TEST_F(TuneCommand, MissingNvrtcSaysWhereItWasLookedForAndHowToGetIt) {
+  const auto outcome =
+      run(call("tune", "sm_90a", {"--tokens", "1"}), {{"RTJIT_NVRTC", "/nonexistent/libnvrtc.so"}});
+  EXPECT_EQ(outcome.exit.code, 1);
+  EXPECT_NE(outcome.error_output.find("/nonexistent/libnvrtc.so"), std::string::npos) << outcome.error_output;
+}
+
+}  // namespace
+}  // namespace rtjit

@@ -1,0 +1,139 @@
+#!/bin/sh
+# Acceptance on a machine with a GPU, NVRTC and compute-sanitizer: device tests, the same under the sanitizer's tools,
+# tuning, and a second process that launches from the cache.
+#
+#   tools/gpu/accept.sh FOLDER_WITH_BINARIES OUT_FOLDER
+#
+# The folder holds rtjit, test_device and cache_only, built anywhere (cmake --preset portable). Logs, JSON and the tuned
+# database go to OUT_FOLDER; the summary is printed last and is OUT_FOLDER/summary.txt. Exit code: how many steps failed.
+# Under nine minutes with the defaults; each step has a limit of its own. The environment chooses:
+#   STEPS    "test tune cache sanitize"           which steps, in this order
+#   PRESETS  "gpt-oss-20b"                        what is tuned; the first one is launched from the cache
+#   TOOLS    "memcheck racecheck synccheck"       of compute-sanitizer; also initcheck
+#   FILTER   GoogleTest filter of the problems that run under the sanitizer
+#   CONFIGS  "3"                                  configs per problem under the sanitizer, besides default and references
+#   TUNE_LIMIT 150, TEST_LIMIT 200, SANITIZE_LIMIT 170   seconds
+set -u
+if [ $# -ne 2 ]; then
+  sed -n '2,/^set -u/p' "$0" | sed '/^set -u/d; s/^# \{0,1\}//'
+  exit 2
+fi
+BIN=$(cd "$1" && pwd) || exit 2
+mkdir -p "$2" || exit 2
+OUT=$(cd "$2" && pwd)
+STEPS=${STEPS:-"test tune cache sanitize"}
+PRESETS=${PRESETS:-"gpt-oss-20b"}
+TOOLS=${TOOLS:-"memcheck racecheck synccheck"}
+FILTER=${FILTER:-"*/tokens_1:*/tokens_33:*/tokens_64:*/a_third_skipped_many_tokens_offset:*/hidden_and_intermediate_96:*/intermediate_736:*/halves_up_gate_gelu_f32_bias:*/scale_byte_255:*/all_skipped:*/k144_tail:*/n65:*/odd_gaps:*/f32_out_e8m0_scales:*/m2:*ReplayOfACapturedGraph*"}
+WORK=$(mktemp -d) || exit 2
+trap 'rm -rf "$WORK"' EXIT
+export XDG_CACHE_HOME="$WORK/xdg" RTJIT_TEST_DB="$WORK/tests.db" RTJIT_REQUIRE_DEVICE=1
+DB="$OUT/tuned.db"
+chmod +x "$BIN/rtjit" "$BIN/test_device" "$BIN/cache_only" 2>/dev/null
+SANITIZER=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
+FAILED=0
+: > "$OUT/steps.txt"
+
+# step NAME LIMIT COMMAND...: runs it, keeps its output, notes its exit code and time.
+step() {
+  name=$1 limit=$2
+  shift 2
+  begin=$(date +%s)
+  timeout "$limit" "$@" > "$OUT/$name.out" 2> "$OUT/$name.log"
+  code=$?
+  echo "$name exit $code, $(($(date +%s) - begin)) s" | tee -a "$OUT/steps.txt"
+  return $code
+}
+count() { [ "$1" -eq 0 ] || FAILED=$((FAILED + 1)); }
+
+for what in $STEPS; do
+  case $what in
+    test)
+      step device_tests "${TEST_LIMIT:-200}" "$BIN/test_device" --gtest_output="json:$OUT/device_tests.json"
+      count $?
+      ;;
+    tune)
+      for preset in $PRESETS; do
+        step "tune_$preset" "${TUNE_LIMIT:-150}" "$BIN/rtjit" tune moe_mxfp4 --preset "$preset" --db "$DB" --json
+        count $?
+        step "tune_again_$preset" 30 "$BIN/rtjit" tune moe_mxfp4 --preset "$preset" --db "$DB" --json
+        count $?
+        step "query_$preset" 30 "$BIN/rtjit" query moe_mxfp4 --preset "$preset" --tokens 1,64,8192 --db "$DB"
+        count $?
+        step "explain_$preset" 60 "$BIN/rtjit" explain moe_mxfp4 --preset "$preset" --tokens 64 --db "$DB"
+        count $?
+      done
+      ;;
+    cache)
+      for tokens in 1 64 1024; do
+        step "cache_only_$tokens" 60 "$BIN/cache_only" "$DB" "preset=${PRESETS%% *}" "$tokens"
+        count $?
+      done
+      ;;
+    sanitize)
+      # Side by side: nothing is timed, and each leaves most of the GPU idle.
+      for tool in $TOOLS; do
+        step "$tool" "${SANITIZE_LIMIT:-170}" env RTJIT_TEST_CONFIGS="${CONFIGS:-3}" \
+          "$SANITIZER" --tool "$tool" --error-exitcode 77 --print-limit 20 \
+          "$BIN/test_device" --gtest_filter="$FILTER" &
+        eval "pid_$tool=$!"
+      done
+      for tool in $TOOLS; do
+        eval "wait \$pid_$tool"
+        count $?
+      done
+      ;;
+    *)
+      echo "unknown step $what; known are: test tune cache sanitize" >&2
+      exit 2
+      ;;
+  esac
+done
+
+{
+  echo "== steps"
+  cat "$OUT/steps.txt"
+  if [ -f "$OUT/device_tests.out" ]; then
+    echo "== device tests"
+    grep -E '^(NVIDIA|moe_mxfp4:|gemm_fp8_block:|\[  PASSED|\[  FAILED|\[==========\]| *[0-9]+ FAILED)' "$OUT/device_tests.out" | head -40
+    grep -A 6 ': Failure' "$OUT/device_tests.out" | cut -c 1-400 | head -60
+  fi
+  for tool in $TOOLS; do
+    [ -f "$OUT/$tool.out" ] || continue
+    echo "== $tool: $(cat "$OUT/$tool.out" "$OUT/$tool.log" | grep -E 'ERROR SUMMARY|RACECHECK SUMMARY' | sed 's/=* *//')"
+    grep -E '^(moe_mxfp4:|gemm_fp8_block:|\[  PASSED|\[  FAILED)' "$OUT/$tool.out"
+  done
+  for preset in $PRESETS; do
+    [ -f "$OUT/tune_$preset.out" ] || continue
+    echo "== tuned $preset"
+    python3 - "$OUT/tune_$preset.out" "$OUT/tune_again_$preset.out" <<'PYTHON'
+import json, sys
+try:
+    first, again = (json.load(open(name)) for name in sys.argv[1:3])
+except (OSError, ValueError) as error:
+    sys.exit(f"no result: {error}")
+print(f"{first['device']}: {first['compiled']} compiled, {first['total_ms'] / 1e3:.1f} s; "
+      f"again {again['total_ms'] / 1e3:.2f} s")
+print(f"{'stage':8}{'bucket':>7}{'winner us':>11}{'default us':>11}{'gain':>7}{'measured':>9}  how known, config")
+for w in first["winners"]:
+    gain = w["default_time_us"] / w["time_us"] if w["time_us"] else 0
+    print(f"{w['stage']:8}{w['bucket']:7}{w['time_us']:11.1f}{w['default_time_us']:11.1f}{gain:7.2f}{w['measured']:9}"
+          f"  {w['knowledge']}{'' if w['verified'] else ', NOT VERIFIED'}, {w['variant']} {w['config']}")
+for warning in first["warnings"]:
+    print("warning:", warning)
+PYTHON
+  done
+  for file in "$OUT"/cache_only_*.out; do
+    [ -f "$file" ] || continue
+    echo "== $(basename "$file" .out)"
+    cat "$file"
+  done
+  for log in "$OUT"/*.log; do
+    [ -s "$log" ] || continue
+    echo "== last lines of $(basename "$log")"
+    tail -n 4 "$log" | cut -c 1-300
+  done
+  echo "== $FAILED steps failed"
+} > "$OUT/summary.txt" 2>&1
+cat "$OUT/summary.txt"
+exit "$FAILED"

@@ -1,0 +1,55 @@
+// The problems that moe_check runs: shapes, routings and number ranges, each with its inputs drawn from a
+// seed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/templates/moe_mxfp4/moe_oracle.h"
+
+namespace rtjit::check {
+
+enum class BiasType { none, bf16, f32 };
+
+struct Case {
+  enum class Ids {
+    random,        // distinct per token, uniform
+    one_expert,    // every slot to the same expert
+    some_skipped,  // a third negative or beyond the experts, with NaN weights
+    all_skipped,
+    duplicates,  // the same expert several times in a token
+    few,         // only experts 1 and 2
+  };
+  enum class Scales {
+    usual,      // 117 to 122
+    every,      // W1: each row another byte 0 to 254; small x
+    tiny,       // W1: bytes 0 to 60; x near 2^90
+    subnormal,  // W1: bytes 0 to 5, weights below the normal bf16; x near 2^110
+    huge,       // W1: bytes 240 to 254 with x near 2^-115; W2: 200
+    some_nan,   // a few bytes 255
+    zero_rows,  // blocks of code 0 with scale bytes 0 and 254
+  };
+
+  std::string name;
+  int hidden = 256, intermediate = 256, experts = 8, top_k = 4, tokens = 16;
+  oracle::MoeLayout layout = oracle::MoeLayout::interleaved;
+  oracle::MoeActivation activation = oracle::MoeActivation::swiglu_oai;
+  BiasType bias = BiasType::bf16;
+  bool limited = true, per_expert = false;
+  int expert_offset = 0, id_bytes = 4, weight_bytes = 4, x_padding = 0, valid_tokens = -1;
+  Ids ids = Ids::random;
+  Scales scales = Scales::usual;
+  bool nan_x = false;         // one token's row holds a NaN
+  bool every_config = false;  // all configs instead of a rotating choice
+};
+
+std::vector<Case> all_cases();
+
+struct CaseData {
+  oracle::MoeProblem problem;
+  oracle::MoeWeights weights;
+  oracle::MoeInputs inputs;
+};
+CaseData make_data(const Case& c);
+
+}  // namespace rtjit::check

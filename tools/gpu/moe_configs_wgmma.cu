@@ -1,0 +1,52 @@
+// Configs of the wgmma variant (sm_90a).
+#include "moe_mxfp4/gemm1_wgmma.cuh"
+#include "moe_mxfp4/gemm2_wgmma.cuh"
+#include "tools/gpu/moe_configs.h"
+
+namespace rtjit::check {
+namespace {
+
+template <int kBm, int kBn, int kGroups, int kStages, Flavour kFlavour>
+void add_flavour(Config& config) {
+  config.gemm1[int(kFlavour)] =
+      &gemm1_wgmma<kBm, kBn, kGroups, kStages, activation_of(kFlavour), bias_of(kFlavour)>;
+  config.gemm2[int(kFlavour)] = &gemm2_wgmma<kBm, kBn, kGroups, kStages, bias_of(kFlavour)>;
+}
+
+template <int kBm, int kBn, int kGroups, int kStages, bool kAllFlavours = false>
+Config config(int sm_count) {
+  using S = WgmmaShape<kBm, kBn, kGroups, kStages>;
+  constexpr int kBytes = int(sizeof(WgmmaShared<S>));
+  Config config{.name = "wgmma:block_m=" + std::to_string(kBm) + ",block_n=" + std::to_string(kBn) +
+                        ",groups=" + std::to_string(kGroups) + ",stages=" + std::to_string(kStages),
+                .block_m = kBm,
+                .block_n = kBn,
+                .threads = S::kThreads,
+                .smem1 = kBytes,
+                .smem2 = kBytes,
+                .max_grid = sm_count};
+  add_flavour<kBm, kBn, kGroups, kStages, Flavour::swiglu_bf16>(config);
+  if constexpr (kAllFlavours) {
+    add_flavour<kBm, kBn, kGroups, kStages, Flavour::swiglu_none>(config);
+    add_flavour<kBm, kBn, kGroups, kStages, Flavour::silu_none>(config);
+    add_flavour<kBm, kBn, kGroups, kStages, Flavour::gelu_f32>(config);
+  }
+  return config;
+}
+
+}  // namespace
+
+std::vector<Config> wgmma_configs() {
+  int sms = 0;
+  MOE_CUDA(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, 0));
+  return {
+      config<16, 256, 4, 8>(sms),  config<16, 512, 4, 6>(sms),       config<24, 512, 4, 6>(sms),
+      config<32, 512, 4, 6>(sms),  config<48, 512, 4, 6, true>(sms), config<48, 384, 3, 6>(sms),
+      config<64, 384, 3, 6>(sms),  config<80, 384, 3, 6>(sms),       config<96, 384, 3, 6>(sms),
+      config<96, 256, 4, 6>(sms),  config<128, 256, 2, 6>(sms),      config<144, 256, 2, 4, true>(sms),
+      config<144, 256, 2, 6>(sms), config<144, 256, 2, 8>(sms),      config<160, 256, 2, 6>(sms),
+      config<176, 256, 2, 6>(sms), config<144, 192, 3, 6>(sms),      config<192, 192, 3, 6>(sms),
+  };
+}
+
+}  // namespace rtjit::check

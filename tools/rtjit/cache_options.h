@@ -1,0 +1,30 @@
+// What the sub-verbs of `rtjit cache` share. They are registered in groups, one file each.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "cache/store.h"
+#include "tools/rtjit/command.h"
+#include "tools/rtjit/scope_options.h"
+
+namespace rtjit {
+
+struct CacheOptions {
+  std::string database;
+  bool json = false;
+
+  // --db, and --json where the sub-verb has a result to show
+  void add_to(CLI::App& verb, bool with_json = true);
+
+  // The path of the user database, given or found.
+  Result<std::string> path() const;
+};
+
+void add_cache_show(CLI::App& cache, Action* action);      // show
+void add_cache_exchange(CLI::App& cache, Action* action);  // merge, export, import
+void add_cache_care(CLI::App& cache, Action* action);      // verify, gc
+
+}  // namespace rtjit

@@ -1,0 +1,175 @@
+// rtjit check: runs configs on the emulator and compares their results with the oracle. Needs no GPU.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tools/rtjit/command.h"
+#include "tools/rtjit/config_json.h"
+#include "tools/rtjit/progress.h"
+#include "tools/rtjit/scope_options.h"
+#include "tools/rtjit/table.h"
+#include "tuner/emulator_check.h"
+
+namespace rtjit {
+namespace {
+
+struct CheckOptions {
+  ScopeOptions scope;
+  int spread = 4;
+};
+
+struct Checked {
+  std::string stage, variant, config;
+  EmulatorVerdict result;
+};
+
+// The candidates to run: all that match --config, else the stored winners of the scope's buckets and an even
+// spread.
+std::vector<const Candidate*> choose(const ScopeContext& context, const StageSpace& space,
+                                     const std::vector<WinnerRow>& winners, int spread) {
+  std::vector<const Candidate*> feasible, chosen;
+  for (const Candidate& candidate : space.candidates) {
+    const bool wanted =
+        context.scope.filter.matches(space.stage->name, candidate.variant->name, candidate.config);
+    if (candidate.gate.ok() && wanted) feasible.push_back(&candidate);
+  }
+  if (!context.scope.filter.empty()) return feasible;
+  for (const WinnerRow& winner : winners) {
+    for (const Candidate* candidate : feasible) {
+      const bool is_winner = winner.stage == space.stage->name &&
+                             winner.variant == candidate->variant->name &&
+                             winner.config == candidate->config_text;
+      if (is_winner && std::find(chosen.begin(), chosen.end(), candidate) == chosen.end())
+        chosen.push_back(candidate);
+    }
+  }
+  const size_t count = feasible.size();
+  for (int i = 0; i < spread && count > 0; i++) {
+    const Candidate* candidate =
+        feasible[spread == 1 ? 0 : static_cast<size_t>(i) * (count - 1) / static_cast<size_t>(spread - 1)];
+    if (std::find(chosen.begin(), chosen.end(), candidate) == chosen.end()) chosen.push_back(candidate);
+  }
+  return chosen;
+}
+
+void print(const std::vector<Checked>& results, const Template& tmpl, const Target& target) {
+  Table table({{"stage"},
+               {"variant"},
+               {"config"},
+               {"verdict"},
+               {"relative error", Table::Align::right},
+               {"largest error", Table::Align::right},
+               {"reason"}});
+  for (const Checked& checked : results) {
+    const VerifyOutcome& outcome = checked.result.outcome;
+    table.add({checked.stage, checked.variant, checked.config,
+               checked.result.checked ? to_string(outcome.verdict) : "unchecked",
+               fmt::format("{:.2e}", outcome.rel_l2), fmt::format("{:.2e}", outcome.max_err),
+               outcome.reason});
+  }
+  fmt::print("{} on the emulator as {} (limits {:.0e} and {:.0e})\n", tmpl.name, target.name(),
+             tmpl.verify.max_rel_l2, tmpl.verify.max_err_per_rms);
+  if (!results.empty()) fmt::print("{}\n", results.front().result.verified_on);
+  fmt::print("\n{}", table.render());
+}
+
+int run(const CheckOptions& options) {
+  auto context = open_scope(options.scope);
+  if (!context) return fail(context.error());
+  const ProblemScope& scope = context->scope;
+  const SearchContext search{scope.tmpl, scope.problem, scope.target, scope.facts,
+                             gpu_facts(scope.target, scope.device)};
+  BinarySource binaries(context->store.get(), compile_pool_factory());
+  TuneLimits limits;
+  if (!scope.tokens.empty()) limits.emulator_tokens = scope.tokens;
+  auto check = EmulatorCheck::create(search, binaries, limits, emulator_factory());
+  if (!check) return fail(check.error());
+  WinnerRow pattern;
+  pattern.template_name = scope.tmpl->name;
+  pattern.template_hash = scope.tmpl->content_hash;
+  pattern.problem = scope.problem.canonical();
+  pattern.target = scope.target.name();
+  pattern.bucket = -1;
+  auto winners = context->store->winners(pattern);
+  if (!winners) return fail(winners.error());
+
+  std::vector<StageSpace> spaces;
+  std::vector<std::pair<size_t, const Candidate*>> work;
+  spaces.reserve(scope.tmpl->stages.size());
+  for (const Stage& stage : scope.tmpl->stages) {
+    if (!stage.tuned) continue;
+    auto space = make_stage_space(search, stage, scope.buckets);
+    if (!space) return fail(space.error());
+    spaces.push_back(std::move(*space));
+    const size_t index = static_cast<size_t>(&stage - scope.tmpl->stages.data());
+    for (const Candidate* candidate : choose(*context, spaces.back(), *winners, options.spread)) {
+      work.emplace_back(index, candidate);
+    }
+  }
+  if (work.empty()) {
+    return fail(make_error(ErrorCode::not_found,
+                           "no config of {} that matches --config is feasible on {}; rtjit explain says why",
+                           scope.tmpl->name, scope.target.name()));
+  }
+  auto oracle = oracle_choices(search, scope.buckets.front());
+  if (!oracle) return fail(oracle.error());
+  Progress progress(options.scope.json);
+  progress.begin("checking configs", static_cast<int64_t>(work.size()));
+  std::vector<Checked> results;
+  bool all_right = true;
+  const std::atomic<bool>* cancel = install_cancel_handler();
+  for (const auto& [stage, candidate] : work) {
+    if (cancel->load()) break;
+    std::vector<StageChoice> choices = *oracle;
+    choices[stage] = choice_of(*candidate);
+    auto verdict = (*check)->check(choices);
+    if (!verdict) return fail(verdict.error());
+    all_right = all_right && verdict->checked && verdict->outcome.verdict == Verdict::ok;
+    results.push_back({candidate->stage->name, candidate->variant->name, candidate->config_text, *verdict});
+    progress.update(static_cast<int64_t>(results.size()));
+  }
+  progress.end();
+  if (options.scope.json) {
+    nlohmann::json out = nlohmann::json::array();
+    for (const Checked& checked : results) {
+      const VerifyOutcome& outcome = checked.result.outcome;
+      out.push_back({{"stage", checked.stage},
+                     {"variant", checked.variant},
+                     {"config", config_json(checked.config)},
+                     {"checked", checked.result.checked},
+                     {"verdict", to_string(outcome.verdict)},
+                     {"reason", outcome.reason},
+                     {"rel_l2", outcome.rel_l2},
+                     {"rel_l2_limit", scope.tmpl->verify.max_rel_l2},
+                     {"max_err", outcome.max_err},
+                     {"max_err_limit", scope.tmpl->verify.max_err_per_rms},
+                     {"cases", outcome.cases},
+                     {"verified_on", checked.result.verified_on}});
+    }
+    fmt::print("{}\n", out.dump(1));
+  } else {
+    print(results, *scope.tmpl, scope.target);
+  }
+  if (results.size() < work.size()) return 130;
+  return all_right ? 0 : 1;
+}
+
+}  // namespace
+
+void add_check(CLI::App& app, Action* action) {
+  auto options = std::make_shared<CheckOptions>();
+  CLI::App* verb =
+      app.add_subcommand("check", "Run configs on the emulator and compare them with the oracle");
+  options->scope.add_to(*verb);
+  verb->add_option("--spread", options->spread,
+                   "Without --config: configs per stage besides the stored winners")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  verb->footer(
+      "--tokens gives the sizes that are run (default 5 and 33); the problem is scaled down by the "
+      "template's\n"
+      "verify.small formulas. Exits non-zero when any result is wrong.");
+  verb->callback([options, action] { *action = [options] { return run(*options); }; });
+}
+
+}  // namespace rtjit

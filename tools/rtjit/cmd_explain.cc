@@ -1,0 +1,176 @@
+// rtjit explain: every config of a problem with its verdict and the numbers behind it.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tools/rtjit/command.h"
+#include "tools/rtjit/config_json.h"
+#include "tools/rtjit/dump.h"
+#include "tools/rtjit/progress.h"
+#include "tools/rtjit/scope_options.h"
+#include "tools/rtjit/table.h"
+#include "tuner/explain.h"
+
+namespace rtjit {
+namespace {
+
+struct ExplainOptions {
+  ScopeOptions scope;
+  bool static_only = false;
+  std::string dump;
+};
+
+nlohmann::json to_json(const ExplainEntry& entry, int64_t bucket) {
+  return {{"bucket", bucket},
+          {"stage", entry.stage},
+          {"variant", entry.variant},
+          {"config", config_json(entry.config)},
+          {"config_text", entry.config},
+          {"verdict", to_string(entry.verdict)},
+          {"reason", entry.reason},
+          {"source", to_string(entry.source)},
+          {"smem_bytes", entry.smem_bytes},
+          {"smem_limit", entry.smem_limit},
+          {"registers", entry.registers},
+          {"registers_compiled", entry.registers_compiled},
+          {"threads", entry.threads},
+          {"stack", entry.stack},
+          {"spills", entry.spills},
+          {"blocks_per_sm", entry.blocks_per_sm},
+          {"features", entry.features},
+          {"predicted_us", entry.predicted_us},
+          {"measured_us", entry.measured_us},
+          {"verified", entry.verified},
+          {"verified_on", entry.verified_on},
+          {"default", entry.is_default},
+          {"winner", entry.is_winner}};
+}
+
+std::string marks(const ExplainEntry& entry) {
+  std::string text;
+  if (entry.is_winner) text += "winner ";
+  if (entry.is_default) text += "default";
+  return std::string(trim(text));
+}
+
+void print_one(const ExplainEntry& entry) {
+  fmt::print("{}.{} {}\n", entry.stage, entry.variant, entry.config);
+  fmt::print("  verdict      {}{}{}\n", to_string(entry.verdict), entry.reason.empty() ? "" : "  ",
+             entry.reason);
+  fmt::print("  known from   {}\n", to_string(entry.source));
+  fmt::print("  threads      {}\n", entry.threads);
+  fmt::print("  SMEM         {} of {} B\n", with_thousands(entry.smem_bytes),
+             with_thousands(entry.smem_limit));
+  if (entry.registers > 0) {
+    fmt::print("  registers    {} per thread ({})\n", entry.registers,
+               entry.registers_compiled ? "compiled" : "predicted");
+  }
+  if (entry.registers_compiled) fmt::print("  stack        {} B, spills {} B\n", entry.stack, entry.spills);
+  if (entry.blocks_per_sm > 0) fmt::print("  blocks/SM    {}\n", entry.blocks_per_sm);
+  fmt::print("  features     {}\n", entry.features.empty() ? "none" : join(entry.features, " "));
+  if (entry.predicted_us > 0) fmt::print("  predicted    {:.1f} us\n", entry.predicted_us);
+  if (entry.measured_us > 0) fmt::print("  measured     {:.1f} us\n", entry.measured_us);
+  if (entry.verified) fmt::print("  verified on  {}\n", entry.verified_on);
+  if (entry.is_winner) fmt::print("  the winner of this bucket\n");
+  if (entry.is_default) fmt::print("  the default config of this bucket\n");
+}
+
+void print_table(const ExplainReport& report) {
+  Table table({{"stage"},
+               {"variant"},
+               {"config"},
+               {"verdict"},
+               {"SMEM B", Table::Align::right},
+               {"regs", Table::Align::right},
+               {"time us", Table::Align::right},
+               {""},
+               {"reason"}});
+  std::map<Verdict, int> counts;
+  for (const ExplainEntry& entry : report.entries) {
+    counts[entry.verdict]++;
+    const double time = entry.measured_us > 0 ? entry.measured_us : entry.predicted_us;
+    table.add(
+        {entry.stage, entry.variant, entry.config, to_string(entry.verdict), with_thousands(entry.smem_bytes),
+         entry.registers > 0 ? fmt::format("{}{}", entry.registers_compiled ? "" : "~", entry.registers) : "",
+         time > 0 ? fmt::format("{}{:.1f}", entry.measured_us > 0 ? "" : "~", time) : "", marks(entry),
+         entry.reason});
+  }
+  fmt::print("{}", table.render());
+  fmt::print("\n{} configs:", report.entries.size());
+  for (const auto& [verdict, count] : counts) fmt::print(" {} {}", count, to_string(verdict));
+  fmt::print("   (~ predicted)\n");
+}
+
+void print_report(const ProblemScope& scope, const ExplainReport& report) {
+  fmt::print("bucket {} ({})\n\n", with_thousands(report.bucket), scope.tmpl->bucket_scalar);
+  if (report.entries.size() == 1 || (!scope.filter.empty() && report.entries.size() <= 4)) {
+    for (const ExplainEntry& entry : report.entries) print_one(entry);
+  } else {
+    print_table(report);
+  }
+  for (const std::string& note : report.notes) fmt::print("{}\n", note);
+}
+
+int run(const ExplainOptions& options) {
+  auto context = open_scope(options.scope);
+  if (!context) return fail(context.error());
+  const ProblemScope& scope = context->scope;
+  // Verdicts hardly depend on the size, times do: without --tokens one bucket says enough.
+  const size_t count = scope.tokens.empty() ? 1 : scope.buckets.size();
+  const std::vector<int64_t> buckets(scope.buckets.begin(),
+                                     scope.buckets.begin() + static_cast<std::ptrdiff_t>(count));
+  ExplainRequest request;
+  request.scope = scope;
+  request.store = context->store.get();
+  request.compile = !options.static_only || !options.dump.empty();
+  request.compiler = compile_pool_factory();
+  request.cancel = install_cancel_handler();
+  std::vector<ExplainReport> reports;
+  for (int64_t bucket : buckets) {
+    request.scope.buckets = {bucket};
+    auto report = explain(request);
+    if (!report) return fail(report.error());
+    reports.push_back(std::move(*report));
+  }
+  if (!options.dump.empty()) {
+    auto dumped = dump_configs(request, reports.front(), options.dump);
+    if (!dumped) return fail(dumped.error());
+    fmt::print(stderr, "rtjit: wrote {} to {}\n",
+               *dumped == 1 ? "1 config" : fmt::format("{} configs", *dumped), options.dump);
+  }
+  if (options.scope.json) {
+    nlohmann::json out = nlohmann::json::array();
+    for (const ExplainReport& report : reports) {
+      for (const ExplainEntry& entry : report.entries) out.push_back(to_json(entry, report.bucket));
+      for (const std::string& note : report.notes) fmt::print(stderr, "{}\n", note);
+    }
+    fmt::print("{}\n", out.dump(1));
+    return 0;
+  }
+  fmt::print("{} for {}: {}\n", scope.tmpl->name, scope.target.name(), scope.problem.canonical());
+  for (size_t i = 0; i < reports.size(); ++i) {
+    if (i > 0) fmt::print("\n");
+    print_report(scope, reports[i]);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_explain(CLI::App& app, Action* action) {
+  auto options = std::make_shared<ExplainOptions>();
+  CLI::App* verb =
+      app.add_subcommand("explain", "Every config with its verdict and numbers; with --config, in full");
+  options->scope.add_to(*verb);
+  verb->get_option("--tokens")
+      ->description("Launch sizes, \"64\" or \"1,64,8192\". Default: the smallest bucket");
+  verb->add_flag(
+      "--static", options->static_only,
+      "Do not compile: configs that only the compiler can judge and the cache does not know count as ok");
+  verb->add_option(
+      "--dump", options->dump,
+      "Write the generated source, PTX, cubin and resource facts of each matching config into this folder");
+  verb->callback([options, action] { *action = [options] { return run(*options); }; });
+}
+
+}  // namespace rtjit

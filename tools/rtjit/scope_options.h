@@ -1,0 +1,46 @@
+// The options that every verb about a problem takes, with the same meaning everywhere, and what they open.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cache/store.h"
+#include "compiler/compile_pool.h"
+#include "tuner/problem_scope.h"
+#include "tuner/session.h"
+
+namespace rtjit {
+
+struct ScopeOptions {
+  ScopeRequest request;
+  std::string database;
+  std::vector<std::string> template_folders;
+  int device = 0;
+  bool json = false;
+
+  // TEMPLATE --target --preset --problem --tokens --config --db --templates --device --json
+  void add_to(CLI::App& verb);
+};
+
+// What a verb works with. The GPU is looked for only when no --target was given.
+struct ScopeContext {
+  std::shared_ptr<const TemplateRegistry> registry;
+  std::unique_ptr<Store> store;
+  ProblemScope scope;
+};
+Result<ScopeContext> open_scope(const ScopeOptions& options);
+
+Result<std::unique_ptr<Store>> open_store(const std::string& database);
+
+// Opens NVRTC when the first config has to be compiled.
+CompilePoolFactory compile_pool_factory();
+// The emulator in place of a GPU that is not here.
+EmulatorFactory emulator_factory();
+
+// Set by Ctrl-C and SIGTERM once install_cancel_handler() was called; a second one ends the process at once.
+const std::atomic<bool>* install_cancel_handler();
+
+}  // namespace rtjit
