@@ -31,9 +31,14 @@ struct Job {
 // up.
 constexpr std::chrono::milliseconds kGrace{100};
 
+struct Worker {
+  std::thread thread;
+};
+
 // One worker's attempt at a job. Made by the thread that compiles.
 struct Run {
   std::shared_ptr<Job> job;
+  std::shared_ptr<Worker> worker;
   std::shared_ptr<const Nvrtc> nvrtc;
   CompileClock clock;
   std::chrono::nanoseconds left() const { return clock.left(job->request.time_limit + kGrace); }
@@ -57,8 +62,8 @@ Outcome timed_out(const Job& job) {
 
 }  // namespace
 
-// Shared with the worker threads, which are detached: one that hangs inside the compiler keeps what it needs
-// alive and delays nobody.
+// Shared with the worker threads: one that hangs inside the compiler is detached; it keeps what it needs alive
+// and delays nobody. All others are joined, so that none still runs its exit when the process ends.
 struct CompilePool::State {
   std::shared_ptr<const Nvrtc> original;
   int threads = 1;
@@ -71,7 +76,9 @@ struct CompilePool::State {
   std::deque<std::shared_ptr<Job>> waiting;
   std::vector<std::shared_ptr<Run>> running;           // those not given up, in order of their start
   std::map<std::string, std::shared_ptr<Job>> by_key;  // not resolved
-  int workers = 0;                                     // those not given up
+  std::vector<std::shared_ptr<Worker>> crew;           // those not given up, whether still at work or not
+  int workers = 0;                                     // those not given up that are still at work
+  std::thread watchdog;
   bool watching = false, stopping = false;
 
   // With the mutex held. Later answers of a job than the first are dropped.
@@ -90,7 +97,8 @@ struct CompilePool::State {
 
   static void start_worker(const std::shared_ptr<State>& state) {
     ++state->workers;
-    std::thread([state] { work(*state); }).detach();
+    std::shared_ptr<Worker> worker = state->crew.emplace_back(std::make_shared<Worker>());
+    worker->thread = std::thread([state, worker] { work(*state, worker); });
   }
 
   static Outcome attempt(const Run& run, FeatureGate& gate) {
@@ -101,13 +109,14 @@ struct CompilePool::State {
     }
   }
 
-  static void work(State& state) {
+  static void work(State& state, const std::shared_ptr<Worker>& worker) {
     std::unique_lock lock(state.mutex);
     while (true) {
       state.changed.wait(lock, [&] { return state.stopping || !state.waiting.empty(); });
       if (state.waiting.empty()) break;
       auto run = std::make_shared<Run>();
       run->job = state.waiting.front();
+      run->worker = worker;
       state.waiting.pop_front();
       if (run->job->resolved) continue;
       run->nvrtc = state.nvrtc;
@@ -145,6 +154,8 @@ struct CompilePool::State {
     }
     for (const std::shared_ptr<Run>& run : stuck) {
       run->given_up = true;
+      run->worker->thread.detach();
+      std::erase(state->crew, run->worker);
       std::erase(state->running, run);
       --state->workers;
       start_worker(state);
@@ -178,7 +189,7 @@ CompilePool::CompilePool(std::shared_ptr<const Nvrtc> nvrtc, int threads)
   std::lock_guard lock(state_->mutex);
   for (int i = 0; i < state_->threads; ++i) State::start_worker(state_);
   state_->watching = true;
-  std::thread([state = state_] { State::watch(state); }).detach();
+  state_->watchdog = std::thread([state = state_] { State::watch(state); });
 }
 
 CompilePool::~CompilePool() {
@@ -187,6 +198,9 @@ CompilePool::~CompilePool() {
   state_->cancel_waiting();
   state_->changed.notify_all();
   state_->changed.wait(lock, [&] { return state_->workers == 0 && !state_->watching; });
+  lock.unlock();  // all of them have left their loops
+  for (const std::shared_ptr<Worker>& worker : state_->crew) worker->thread.join();
+  state_->watchdog.join();
 }
 
 std::shared_future<Result<CompileOutcome>> CompilePool::submit(CompileRequest request) {
