@@ -1,18 +1,13 @@
 // Where the user's database lies.
 #include <sys/stat.h>
 
-#include <cstdlib>
 #include <string>
 
+#include "base/environment.h"
 #include "cache/store.h"
 
 namespace rtjit {
 namespace {
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 bool names_a_folder(const std::string& path) {
   struct stat info {};

@@ -37,8 +37,10 @@ Status read_binaries(Database& database, const ContentsFilter& filter, Contents*
   return {};
 }
 
-Status read_all(Database& database, const ContentsFilter& filter, Contents* contents) {
-  *contents = {};
+}  // namespace
+
+Result<Contents> read_contents(Database& database, const ContentsFilter& filter) {
+  Contents contents;
   RowKey rows_like;
   rows_like.bucket = -1;
   rows_like.target = filter.target;
@@ -51,20 +53,25 @@ Status read_all(Database& database, const ContentsFilter& filter, Contents* cont
   winners_like.template_name = filter.template_name;
   Result<StoredRows<WinnerRow>> winners = read_rows(database, winners_like);
   if (!winners.ok()) return winners.error();
-  contents->rows = std::move(rows->rows);
-  contents->winners = std::move(winners->rows);
-  contents->damaged = static_cast<int64_t>(rows->damaged.size() + winners->damaged.size());
-  sort_rows(contents->rows);
-  sort_rows(contents->winners);
-  return filter.with_binaries ? read_binaries(database, filter, contents) : Status();
+  contents.rows = std::move(rows->rows);
+  contents.winners = std::move(winners->rows);
+  contents.damaged = static_cast<int64_t>(rows->damaged.size() + winners->damaged.size());
+  sort_rows(contents.rows);
+  sort_rows(contents.winners);
+  if (filter.with_binaries) {
+    if (Status status = read_binaries(database, filter, &contents); !status.ok()) return status.error();
+  }
+  return contents;
 }
-
-}  // namespace
 
 Result<Contents> read_contents(const Store& store, const ContentsFilter& filter) {
   Contents contents;
-  const Status status =
-      store.read_user([&](Database& database) { return read_all(database, filter, &contents); });
+  const Status status = store.read_user([&](Database& database) -> Status {
+    Result<Contents> all = read_contents(database, filter);
+    if (!all.ok()) return all.error();
+    contents = *std::move(all);
+    return {};
+  });
   if (!status.ok()) return status.error();
   return contents;
 }
@@ -78,10 +85,12 @@ Result<Contents> read_contents(const std::string& path, const ContentsFilter& fi
   Layer layer(Layer::Options{path, Layer::Role::read_only, ""}, &warnings);
   Contents contents;
   bool read = false;
-  const Status status = layer.read([&](Database& database) {
-    const Status all = read_all(database, filter, &contents);
-    read = all.ok();
-    return all;
+  const Status status = layer.read([&](Database& database) -> Status {
+    Result<Contents> all = read_contents(database, filter);
+    if (!all.ok()) return all.error();
+    contents = *std::move(all);
+    read = true;
+    return {};
   });
   if (!status.ok()) return status.error();
   if (!read) return make_error(ErrorCode::unsupported, "{} cannot be read: {}", path, said);

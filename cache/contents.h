@@ -28,6 +28,9 @@ struct ContentsFilter {
 // The user database of the store. Empty where there is none.
 Result<Contents> read_contents(const Store& store, const ContentsFilter& filter = {});
 
+class Database;
+Result<Contents> read_contents(Database& database, const ContentsFilter& filter = {});
+
 // Any database file, which is not changed. ErrorCode::not_found, or unsupported where it is not a cache that
 // this version can read.
 Result<Contents> read_contents(const std::string& path, const ContentsFilter& filter = {});

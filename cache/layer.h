@@ -24,6 +24,7 @@ class Layer {
     std::string path;  // ":memory:": nothing is kept
     Role role = Role::user;
     std::string vfs;
+    std::function<Status(Database&)> admit{};  // a read-only file is used only when this agrees
   };
   Layer(Options options, WarnOnce* warnings);
   ~Layer();

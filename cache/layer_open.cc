@@ -75,6 +75,9 @@ Result<Layer::SessionPtr> Layer::try_open(Database::Mode mode) {
   } else if (state->kind == SchemaKind::empty) {
     return make_error(ErrorCode::read_only, "{} is empty and cannot be written", options_.path);
   }
+  if (options_.role == Role::read_only && options_.admit) {
+    if (Status status = options_.admit(**database); !status.ok()) return status.error();
+  }
   Result<int64_t> version = (*database)->query_integer("PRAGMA user_version");
   if (!version.ok()) return version.error();
   session->version = static_cast<int>(*version);

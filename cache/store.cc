@@ -4,9 +4,12 @@
 #include <map>
 #include <tuple>
 
+#include "base/environment.h"
 #include "base/files.h"
+#include "base/text.h"
 #include "cache/binary_sql.h"
 #include "cache/layer.h"
+#include "cache/pack.h"
 #include "cache/row_fields.h"
 #include "cache/row_sql.h"
 #include "cache/schema.h"
@@ -32,6 +35,21 @@ std::vector<Row> best_of_layers(std::vector<Row> all) {
     }
   }
   return best;
+}
+
+using Admission = std::function<Status(Database&)>;
+
+// What a read-only layer must pass: nothing without a file of trusted keys.
+Result<Admission> admission(const std::string& keys_file) {
+  const std::string file = keys_file.empty() ? environment("RTJIT_TRUST") : keys_file;
+  if (file.empty()) return Admission();
+  Result<std::vector<PublicKey>> keys = read_public_keys(file);
+  if (!keys.ok()) return keys.error().with_context("the trusted keys");
+  return Admission([keys = *std::move(keys)](Database& database) -> Status {
+    Result<PackInfo> pack = read_pack(database);
+    if (!pack.ok()) return pack.error().with_context("only packs signed by a trusted key are used");
+    return check_trust(*pack, keys, database.path());
+  });
 }
 
 }  // namespace
@@ -119,9 +137,15 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
     state.user =
         std::make_unique<Layer>(Layer::Options{path, Layer::Role::user, options.vfs}, &state.warnings);
   }
-  for (const std::string& below : options.read_only) {
-    state.below.push_back(
-        std::make_unique<Layer>(Layer::Options{below, Layer::Role::read_only, options.vfs}, &state.warnings));
+  Result<Admission> admit = admission(options.trusted_keys);
+  if (!admit.ok()) return admit.error();
+  std::vector<std::string> below = options.read_only;
+  const std::vector<std::string> packs = split(environment("RTJIT_PACKS"), ':');
+  below.insert(below.end(), packs.begin(), packs.end());
+  for (const std::string& file : below) {
+    if (file.empty()) continue;
+    state.below.push_back(std::make_unique<Layer>(
+        Layer::Options{file, Layer::Role::read_only, options.vfs, *admit}, &state.warnings));
   }
   return store;
 }

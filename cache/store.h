@@ -17,7 +17,10 @@ class Database;
 
 struct StoreOptions {
   std::string path{};                    // file; "" = user_cache_path(); ":memory:" = nothing is kept
-  std::vector<std::string> read_only{};  // prebuilt databases beneath it
+  // Prebuilt databases and packs beneath it, then those that RTJIT_PACKS lists (separated by colons).
+  std::vector<std::string> read_only{};
+  // File of public keys: what lies beneath must be packs signed by one of them. "" = RTJIT_TRUST; neither: anything goes.
+  std::string trusted_keys{};
   std::function<void(const std::string&)> warn{};  // said once per cause; default: standard error
   std::string vfs{};  // SQLite's name of the file layer; tests inject storage faults through it
 };
@@ -30,6 +33,7 @@ Result<std::string> user_cache_path();
 // aside and counts as empty. Neither fails a lookup.
 class Store {
  public:
+  // An error only where the file of trusted keys cannot be read.
   static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
   ~Store();
 

@@ -33,6 +33,7 @@ rtjit_library_dependency(zstd zstd.h zstd)
 rtjit_header_dependency(json nlohmann/json.hpp)
 rtjit_header_dependency(toml toml++/toml.h)
 rtjit_header_dependency(cli11 CLI/CLI.hpp)
+rtjit_header_dependency(sodium sodium.h)  # the library itself is opened at run time, by what signs or checks
 target_link_libraries(rtjit_dep_sqlite INTERFACE m)
 
 # LLVM's object-file reader (never its code generator), always from archives: --gc-sections keeps what is used.

@@ -3,18 +3,13 @@
 #include <glob.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 
+#include "base/environment.h"
 #include "base/text.h"
 
 namespace rtjit {
 namespace {
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? value : "";
-}
 
 // ".../libnvrtc.so.12.8.93" -> {12, 8, 93}, for "newest first".
 std::vector<int64_t> version_in_name(const std::string& path) {

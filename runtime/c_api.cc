@@ -1,5 +1,6 @@
 // The C interface over Context and KernelHandle. Checks every pointer, turns errors into status codes, lets
 // no exception out.
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <new>
@@ -62,14 +63,29 @@ Error null_argument(const char* name) {
   return make_error(ErrorCode::invalid_argument, "{}: null, a pointer is required", name);
 }
 
+// The caller's options as this library knows them. Structures only grow at their end: what a program built with an older
+// header does not have is zero, and what one built with a newer header has more must be zero. `first_size`: that of the
+// oldest header.
 template <typename Options>
-Status check_options(const Options* options) {
-  if (options == nullptr || options->struct_size == sizeof(Options)) return {};
-  return make_error(
-      ErrorCode::invalid_argument,
-      "options->struct_size: {}, this library expects {} (set it to sizeof the structure, and build with "
-      "the rtjit.h of version {})",
-      options->struct_size, sizeof(Options), rtjit_version());
+Result<Options> whole_options(const Options* given, size_t first_size) {
+  Options options{};
+  options.struct_size = sizeof(Options);
+  if (given == nullptr) return options;
+  const size_t size = given->struct_size;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(given);
+  const auto has_unknown = [&] {
+    return std::any_of(bytes + sizeof(Options), bytes + size, [](unsigned char byte) { return byte != 0; });
+  };
+  // A size beyond this is not that of a structure but of one that was never set.
+  constexpr size_t kLargest = 4096;
+  if (size < first_size || size > kLargest || (size > sizeof(Options) && has_unknown())) {
+    return make_error(ErrorCode::invalid_argument,
+                      "options->struct_size: {}, this library expects {} (set it to sizeof the structure, and build with "
+                      "the rtjit.h of version {} or older)",
+                      size, sizeof(Options), rtjit_version());
+  }
+  std::memcpy(&options, given, std::min(size, sizeof(Options)));
+  return options;
 }
 
 std::vector<std::string> texts(const char* const* list) {
@@ -150,10 +166,10 @@ Status check_packed(const KernelHandle& handle, const void* packed, size_t bytes
   return {};
 }
 
-Result<OpenOptions> read_open_options(const rtjit_open_options* from) {
-  if (Status status = check_options(from); !status) return status.error();
+Result<OpenOptions> read_open_options(const rtjit_open_options* given) {
+  auto from = whole_options(given, sizeof(rtjit_open_options));
+  if (!from) return from.error();
   OpenOptions options;
-  if (from == nullptr) return options;
   switch (raw(from->miss_policy)) {
     case RTJIT_MISS_NEAREST:
       options.miss_policy = MissPolicy::nearest;
@@ -197,22 +213,22 @@ const char* rtjit_status_name(rtjit_status status) {
 
 const char* rtjit_last_error(void) { return last_error.c_str(); }
 
-rtjit_status rtjit_library_open(const rtjit_library_options* options, rtjit_library** library) {
+rtjit_status rtjit_library_open(const rtjit_library_options* given, rtjit_library** library) {
   if (library != nullptr) *library = nullptr;
   return guarded([&]() -> Status {
     if (library == nullptr) return null_argument("library");
-    if (Status status = check_options(options); !status) return status;
+    auto options = whole_options(given, offsetof(rtjit_library_options, trusted_keys));
+    if (!options) return options.error();
     ContextOptions context_options;
-    if (options != nullptr) {
-      if (options->database != nullptr) context_options.database = options->database;
-      context_options.read_only = texts(options->read_only);
-      context_options.template_folders = texts(options->template_paths);
-      context_options.device = options->device;
-      if (auto log = options->log; log != nullptr) {
-        context_options.log = [log, user = options->log_user](LogLevel level, const std::string& message) {
-          log(user, static_cast<int32_t>(level), message.c_str());
-        };
-      }
+    if (options->database != nullptr) context_options.database = options->database;
+    context_options.read_only = texts(options->read_only);
+    if (options->trusted_keys != nullptr) context_options.trusted_keys = options->trusted_keys;
+    context_options.template_folders = texts(options->template_paths);
+    context_options.device = options->device;
+    if (auto log = options->log; log != nullptr) {
+      context_options.log = [log, user = options->log_user](LogLevel level, const std::string& message) {
+        log(user, static_cast<int32_t>(level), message.c_str());
+      };
     }
     auto context = Context::open(std::move(context_options));
     if (!context) return context.error();

@@ -23,6 +23,7 @@ Result<std::shared_ptr<Context>> Context::open(ContextOptions options, std::uniq
   StoreOptions store_options;
   store_options.path = context->options_.database;
   store_options.read_only = context->options_.read_only;
+  store_options.trusted_keys = context->options_.trusted_keys;
   LogFunction log = context->options_.log;
   if (log) store_options.warn = [log](const std::string& message) { log(LogLevel::warning, message); };
   auto store = Store::open(store_options);

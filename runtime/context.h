@@ -21,7 +21,8 @@ using LogFunction = std::function<void(LogLevel, const std::string&)>;
 
 struct ContextOptions {
   std::string database;                // "" = user_cache_path()
-  std::vector<std::string> read_only;  // further databases beneath it
+  std::vector<std::string> read_only;  // databases and packs beneath it
+  std::string trusted_keys;            // StoreOptions::trusted_keys
   std::vector<std::string> template_folders;
   int device = 0;   // CUDA ordinal
   LogFunction log;  // empty: warnings and errors go to standard error

@@ -3,8 +3,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
-#include <cstdlib>
-
+#include "base/environment.h"
 #include "base/process.h"
 
 namespace rtjit {
@@ -16,7 +15,7 @@ constexpr Milliseconds kTuneLimit = std::chrono::minutes(60);
 }  // namespace
 
 std::string tool_path() {
-  if (const char* given = std::getenv("RTJIT_TOOL"); given != nullptr && given[0] != 0) return given;
+  if (const std::string given = environment("RTJIT_TOOL"); !given.empty()) return given;
   Dl_info info{};
   if (::dladdr(reinterpret_cast<void*>(&tool_path), &info) != 0 && info.dli_fname != nullptr) {
     std::string file = info.dli_fname;

@@ -84,15 +84,19 @@ typedef struct rtjit_tensor {
   int64_t stride[4]; /* in elements */
 } rtjit_tensor;
 
-/* All fields may be zero. struct_size must be sizeof(rtjit_library_options). */
+/* All fields may be zero. struct_size must be sizeof(rtjit_library_options); a program built with an older rtjit.h, whose
+ * structure was shorter, goes on working: fields it does not have count as zero. */
 typedef struct rtjit_library_options {
   size_t struct_size;
   const char* database;              /* user database; NULL: RTJIT_CACHE, else the XDG cache folder */
-  const char* const* read_only;      /* further databases beneath it, NULL-terminated */
+  const char* const* read_only;      /* databases and packs beneath it, NULL-terminated; RTJIT_PACKS adds to them */
   const char* const* template_paths; /* folders with templates, NULL-terminated */
   int32_t device;                    /* CUDA device ordinal */
   void (*log)(void* user, int32_t level, const char* message); /* level 0 error, 1 warning, 2 info; may be NULL */
   void* log_user;
+  /* File of public keys: databases beneath the user's one must be packs signed by one of them. NULL: RTJIT_TRUST; neither
+   * is set: no such demand. */
+  const char* trusted_keys;
 } rtjit_library_options;
 
 /* All fields may be zero. struct_size must be sizeof(rtjit_open_options). */

@@ -60,6 +60,7 @@ struct LibraryOptions {
   int device = 0;
   void (*log)(void* user, int32_t level, const char* message) = nullptr;
   void* log_user = nullptr;
+  std::string trusted_keys;
 };
 
 struct OpenOptions {
@@ -148,6 +149,7 @@ class Library {
     c.device = options.device;
     c.log = options.log;
     c.log_user = options.log_user;
+    c.trusted_keys = options.trusted_keys.empty() ? nullptr : options.trusted_keys.c_str();
     rtjit_library* library = nullptr;
     check(rtjit_library_open(&c, &library));
     library_.reset(library);

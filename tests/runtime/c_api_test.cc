@@ -1,5 +1,7 @@
 // The C interface on the fake device: statuses, messages, lifetimes, and what a launch must not do.
 #include <atomic>
+#include <cstddef>
+#include <cstring>
 #include <thread>
 
 #include "rtjit.h"
@@ -152,6 +154,31 @@ TEST_F(CApiTest, EveryNullIsNamed) {
   EXPECT_EQ(packed, nullptr);
 }
 
+TEST_F(CApiTest, ProgramsBuiltWithOlderAndNewerHeadersGoOnWorking) {
+  struct Newer {
+    rtjit_open_options known;
+    void* unknown[2];
+  } newer{};
+  newer.known.struct_size = sizeof newer;
+  newer.known.max_bucket = 64;
+  rtjit_kernel* other = nullptr;
+  EXPECT_EQ(rtjit_kernel_open(library, "widget", "width=64", &newer.known, &other), RTJIT_OK) << rtjit_last_error();
+  rtjit_kernel_close(other);
+  newer.unknown[1] = &newer;  // asks for something that this library does not know
+  EXPECT_EQ(rtjit_kernel_open(library, "widget", "width=64", &newer.known, &other), RTJIT_INVALID_ARGUMENT);
+
+  // The structure of version 0.1.0 ended before trusted_keys; what follows it in memory is not ours to read.
+  rtjit_library_options older{};
+  std::memset(reinterpret_cast<char*>(&older) + offsetof(rtjit_library_options, trusted_keys), 0xff,
+              sizeof older - offsetof(rtjit_library_options, trusted_keys));
+  older.struct_size = offsetof(rtjit_library_options, trusted_keys);
+  older.device = 1000;
+  rtjit_library* none = nullptr;
+  const rtjit_status status = rtjit_library_open(&older, &none);
+  EXPECT_NE(status, RTJIT_OK);  // there are not that many GPUs, or none at all
+  EXPECT_THAT(rtjit_last_error(), ::testing::Not(HasSubstr("struct_size")));
+}
+
 TEST_F(CApiTest, MistakesHaveAStatusAndAMessage) {
   auto message = [](rtjit_status status, rtjit_status expected) {
     EXPECT_EQ(status, expected) << rtjit_last_error();
@@ -177,6 +204,9 @@ TEST_F(CApiTest, MistakesHaveAStatusAndAMessage) {
   rtjit_library* other = nullptr;
   EXPECT_THAT(message(rtjit_library_open(&library_options, &other), RTJIT_INVALID_ARGUMENT),
               HasSubstr("options->struct_size"));
+  library_options.struct_size = 12;
+  EXPECT_THAT(message(rtjit_library_open(&library_options, &other), RTJIT_INVALID_ARGUMENT),
+              HasSubstr("options->struct_size: 12"));
   size_t bytes = 0;
   EXPECT_EQ(message(rtjit_kernel_workspace_size(kernel, -1, &bytes), RTJIT_INVALID_ARGUMENT),
             "tokens: -1, allowed is 0 or more");

@@ -89,6 +89,34 @@ TEST_F(TuneCommand, FindsStoresAndAnswersFromTheCache) {
     EXPECT_LE(answer["facts"]["rel_l2"], answer["facts"]["rel_l2_limit"]);
   }
   EXPECT_EQ(json({"cache", "info"})["winners"], 4);
+
+  // A pack of it serves a machine that has neither this database nor a compiler.
+  const std::string pack = folder_ + "/sm_120a.rtpack", key = folder_ + "/vendor";
+  ASSERT_TRUE(run({"pack-key", key}).exit.ok());
+  const auto packed = json({"pack", "--target", "sm_120a", "-o", pack, "--sign", key + ".secret", "--max-size", "1M"});
+  EXPECT_EQ(packed["problems"][0]["winners"], 4);
+  EXPECT_EQ(packed["fits"], true);
+  const auto verified = json({"verify-pack", pack, "--trust", key + ".pub"});
+  EXPECT_EQ(verified["ok"], true) << verified;
+  EXPECT_EQ(verified["winners_checked"], 4);
+  std::vector<std::string> again = call("tune", "sm_120a", {"--tokens", "1,64", "--json"});
+  const auto outcome = run(again, {{"RTJIT_CACHE", folder_ + "/empty.db"},
+                                   {"RTJIT_PACKS", pack},
+                                   {"RTJIT_TRUST", key + ".pub"},
+                                   {"RTJIT_NVRTC", folder_ + "/no-libnvrtc.so"}});
+  ASSERT_TRUE(outcome.exit.ok()) << outcome.error_output;
+  const auto served = nlohmann::json::parse(outcome.output);
+  for (size_t i = 0; i < 4; i++) {
+    EXPECT_EQ(served["winners"][i]["config"], first["winners"][i]["config"]);
+    EXPECT_EQ(served["winners"][i]["from_cache"], true);
+  }
+}
+
+TEST_F(TuneCommand, APackNeedsWinners) {
+  const auto outcome = run({"pack", "--target", "sm_120a", "-o", folder_ + "/a.rtpack"});
+  EXPECT_EQ(outcome.exit.code, 2);
+  EXPECT_NE(outcome.error_output.find("rtjit tune"), std::string::npos) << outcome.error_output;
+  EXPECT_EQ(run({"verify-pack", folder_ + "/none.rtpack"}).exit.code, 2);
 }
 
 TEST_F(TuneCommand, DumpWritesSourcePtxCubinAndFacts) {

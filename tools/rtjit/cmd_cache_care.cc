@@ -8,6 +8,7 @@
 #include "cache/verify.h"
 #include "templates/registry.h"
 #include "tools/rtjit/cache_options.h"
+#include "tools/rtjit/quantity.h"
 
 namespace rtjit {
 namespace {
@@ -51,22 +52,6 @@ struct GcOptions : CacheOptions {
   std::vector<std::string> template_folders;
 };
 
-struct Unit {
-  char letter;
-  int64_t factor;
-};
-
-// "90d" -> 90 times the factor of 'd'. A number without a unit is an error: nobody should have to guess.
-Result<int64_t> parse_quantity(const std::string& option, const std::string& text,
-                               const std::vector<Unit>& units, const char* allowed) {
-  for (const Unit& unit : units) {
-    if (text.empty() || text.back() != unit.letter) continue;
-    const auto number = parse_int(std::string_view(text).substr(0, text.size() - 1));
-    if (number && *number >= 0 && *number <= (int64_t{1} << 60) / unit.factor) return *number * unit.factor;
-  }
-  return make_error(ErrorCode::invalid_argument, "{}: '{}' is not {}", option, text, allowed);
-}
-
 Result<GcRequest> gc_request(const GcOptions& options) {
   GcRequest request;
   request.dry_run = options.dry_run;
@@ -78,8 +63,7 @@ Result<GcRequest> gc_request(const GcOptions& options) {
   }
   if (!options.max_size.empty()) {
     auto bytes =
-        parse_quantity("--max-size", options.max_size, {{'K', 1 << 10}, {'M', 1 << 20}, {'G', 1 << 30}},
-                       "a size in KiB, MiB or GiB, for example 200M or 1G");
+        parse_bytes("--max-size", options.max_size);
     if (!bytes) return bytes.error();
     request.max_bytes = *bytes;
   }
