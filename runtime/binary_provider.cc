@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <ctime>
 
+#include "cache/key_locks.h"
 #include "compiler/nvrtc.h"
 
 namespace rtjit {
 namespace {
+
+// How long to wait for another process to compile what is needed here too, before doing it once more.
+constexpr std::chrono::seconds kCompilePatience{60};
 
 Verdict verdict_of(const CompileReject& reject) {
   Verdict verdict = parse_verdict(reject.kind).value_or(Verdict::compile);
@@ -100,11 +104,24 @@ Result<std::vector<BinaryAnswer>> BinaryProvider::get(const std::vector<BinaryJo
   // A binary of this very compiler may be stored although no row tells of it.
   const std::string compiler = (*pool)->nvrtc().version();
   compilers_.insert(compiler);
-  std::vector<std::shared_future<Result<CompileOutcome>>> futures(jobs.size());
+  std::vector<std::string> keys;
   for (size_t i = 0; i < jobs.size(); ++i) {
     if (answers[i].binary == nullptr) answers[i].binary = find_stored(requests[i]);
-    if (answers[i].binary == nullptr) futures[i] = (*pool)->submit(requests[i]);
+    if (answers[i].binary == nullptr) keys.push_back(binary_key(requests[i], compiler));
   }
+  if (keys.empty()) return answers;
+  // Ranks that start together miss the same binaries: one compiles, the others find them here afterwards.
+  const KeyLocks locks(context_.store(), keys, kCompilePatience);
+  std::vector<std::shared_future<Result<CompileOutcome>>> futures(jobs.size());
+  size_t compiled = 0;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (answers[i].binary == nullptr) answers[i].binary = find_stored(requests[i]);
+    if (answers[i].binary != nullptr) continue;
+    futures[i] = (*pool)->submit(requests[i]);
+    ++compiled;
+  }
+  context_.log(LogLevel::info, fmt::format("{} {}: {} configs compiled here, {} were compiled by another process",
+                                           tmpl_->name, problem_, compiled, keys.size() - compiled));
   std::optional<Error> failed;
   for (size_t i = 0; i < jobs.size(); ++i) {
     if (!futures[i].valid()) continue;
@@ -136,6 +153,8 @@ Result<std::shared_ptr<const Binary>> BinaryProvider::get_packing(
   auto pool = context_.compile_pool();
   if (!pool) return pool.error();
   compilers_.insert((*pool)->nvrtc().version());
+  if (auto binary = find_stored(request)) return binary;
+  const KeyLocks locks(context_.store(), {binary_key(request, (*pool)->nvrtc().version())}, kCompilePatience);
   if (auto binary = find_stored(request)) return binary;
   Result<CompileOutcome> outcome = (*pool)->submit(request).get();
   if (!outcome) return outcome.error();

@@ -5,6 +5,7 @@
 
 #include "base/environment.h"
 #include "base/process.h"
+#include "cache/key_locks.h"
 
 namespace rtjit {
 namespace {
@@ -52,6 +53,8 @@ Status tune_on_miss(const Context& context, const Template& tmpl, const Problem&
   for (const std::string& folder : context.options().template_folders) {
     options.arguments.insert(options.arguments.end(), {"--templates", folder});
   }
+  // Ranks that start together miss the same winners: one tunes, the others then only read what it found.
+  const KeyLocks lock(context.store(), {fmt::format("tune {} {}", tmpl.name, problem.canonical())}, kTuneLimit);
   context.log(LogLevel::info, fmt::format("running {}", fmt::join(options.arguments, " ")));
   auto outcome = run_process(options, kTuneLimit);
   if (!outcome) return outcome.error();
