@@ -2,12 +2,12 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <random>
 #include <set>
 
 #include "cache/database.h"
 #include "tests/cache/cache_test_util.h"
+#include "tests/cache/effort.h"
 
 namespace rtjit {
 namespace {
@@ -94,17 +94,11 @@ std::string mutate(std::string bytes, std::mt19937& random) {
   return bytes;
 }
 
-// RTJIT_TEST_MUTATIONS asks for more than the everyday number.
-int mutation_count() {
-  const char* wanted = std::getenv("RTJIT_TEST_MUTATIONS");
-  return wanted == nullptr ? 300 : std::max(300, std::atoi(wanted));
-}
-
 TEST(Damage, RandomMutationsNeverGiveAWrongAnswer) {
   const std::string healthy = healthy_file();
   const Expected expected;
   std::mt19937 random(20261120);
-  const int mutations = mutation_count();
+  const int mutations = effort("RTJIT_TEST_MUTATIONS", 300);
   size_t complete = 0, partly = 0, set_aside = 0, silent = 0;
   for (int i = 0; i < mutations; ++i) {
     SCOPED_TRACE(i);

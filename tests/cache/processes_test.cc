@@ -8,6 +8,7 @@
 
 #include "cache/database.h"
 #include "tests/cache/cache_test_util.h"
+#include "tests/cache/effort.h"
 
 namespace rtjit {
 namespace {
@@ -50,6 +51,88 @@ TEST(Processes, EightWritersLoseNothing) {
   for (int i = 0; i < 8; ++i) children.push_back(start_child([&, i] { return write_rows(path, i, 200); }));
   for (const pid_t child : children) EXPECT_EQ(wait_child(child), 0);
   expect_all_rows(path, 8, 200);
+}
+
+// What one of many processes found out while all of them opened, asked and wrote.
+struct Round {
+  int rows = 0, winners = 0, binaries = 0;
+  double longest_read_s = 0, longest_write_s = 0;
+  int error = 0;
+};
+
+Round open_ask_and_write(const std::string& path, int process, std::chrono::steady_clock::time_point end) {
+  using Clock = std::chrono::steady_clock;
+  Round round;
+  const auto timed = [](double* longest, auto&& body) {
+    const auto begin = Clock::now();
+    const bool good = body();
+    *longest = std::max(*longest, std::chrono::duration<double>(Clock::now() - begin).count());
+    return good;
+  };
+  std::mt19937 random(process);
+  while (Clock::now() < end && round.error == 0) {
+    WatchedStore store(path);
+    for (int i = 0; i < 20 && round.error == 0; ++i) {
+      const int number = round.rows++;
+      if (!timed(&round.longest_write_s, [&] { return store->put_row(row_of(process, number)).ok(); })) round.error = 1;
+      const bool read = timed(&round.longest_read_s, [&] {
+        const auto rows = store->rows(row_of(process, static_cast<int>(random() % round.rows)).key);
+        return rows.ok() && rows->size() == 1 && store->winners(any_winner()).ok();
+      });
+      if (!read) round.error = 2;
+      if (i % 10 == 0) {
+        WinnerRow winner = sample_winner(1 << process % 14);
+        winner.problem = fmt::format("process-{}", process);
+        if (!store->put_winner(winner).ok()) round.error = 3;
+        const std::string key = fmt::format("{}-{}", process, round.binaries++);
+        if (!store->put_binary(sample_binary(key, 3000), "sm_90a", "").ok() || *store->find_binary(key) == nullptr)
+          round.error = 4;
+      }
+    }
+    if (!store.warnings.empty()) round.error = 5;
+  }
+  return round;
+}
+
+// RTJIT_TEST_SECONDS=60 for the whole of it. How long somebody waited is judged only then: it says nothing while the
+// machine also runs other tests.
+TEST(Processes, ThirtyTwoThatOpenAskAndWriteLoseNothing) {
+  constexpr int kProcesses = 32, kEverydaySeconds = 2;
+  const int seconds = effort("RTJIT_TEST_SECONDS", kEverydaySeconds);
+  const TempFolder folder;
+  const std::string path = folder.file("cache.db");
+  int report[2];
+  ASSERT_EQ(pipe(report), 0);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  std::vector<pid_t> children;
+  for (int i = 0; i < kProcesses; ++i) {
+    children.push_back(start_child([&, i] {
+      const Round round = open_ask_and_write(path, i, end);
+      return write(report[1], &round, sizeof round) == sizeof round ? round.error : 99;
+    }));
+  }
+  for (const pid_t child : children) EXPECT_EQ(wait_child(child), 0);
+  Round sum;
+  for (int i = 0; i < kProcesses; ++i) {
+    Round round;
+    ASSERT_EQ(read(report[0], &round, sizeof round), static_cast<ssize_t>(sizeof round));
+    sum.rows += round.rows;
+    sum.binaries += round.binaries;
+    sum.longest_read_s = std::max(sum.longest_read_s, round.longest_read_s);
+    sum.longest_write_s = std::max(sum.longest_write_s, round.longest_write_s);
+  }
+  close(report[0]);
+  close(report[1]);
+  fmt::print("{} processes, {} s: {} rows, {} binaries; longest read {:.3f} s, longest write {:.3f} s\n", kProcesses, seconds,
+             sum.rows, sum.binaries, sum.longest_read_s, sum.longest_write_s);
+  if (seconds > kEverydaySeconds) {
+    EXPECT_LT(sum.longest_read_s, 1.0);
+  }
+  WatchedStore store(path);
+  EXPECT_EQ(static_cast<int>(store->rows(any_row())->size()), sum.rows);
+  EXPECT_EQ(store->info()->binaries, sum.binaries);
+  auto database = Database::open(path, {});
+  EXPECT_TRUE((*database)->check_integrity().ok());
 }
 
 TEST(Processes, ADamagedFileIsSetAsideOnceByAllOfThem) {
@@ -116,7 +199,8 @@ TEST(Processes, KillingAWriterAtAnyMomentLosesNothingCommitted) {
   const std::string path = folder.file("cache.db");
   std::mt19937 random(4711);
   int committed_total = 0;
-  for (int round = 0; round < 30; ++round) {
+  const int kills = effort("RTJIT_TEST_KILLS", 30);
+  for (int round = 0; round < kills; ++round) {
     SCOPED_TRACE(round);
     int report[2];
     ASSERT_EQ(pipe(report), 0);
@@ -155,7 +239,7 @@ TEST(Processes, KillingAWriterAtAnyMomentLosesNothingCommitted) {
     const Status integrity = (*database)->check_integrity();
     EXPECT_TRUE(integrity.ok()) << integrity.error().message;
   }
-  EXPECT_GT(committed_total, 30) << "the writers were killed before they wrote";
+  EXPECT_GT(committed_total, kills) << "the writers were killed before they wrote";
   EXPECT_EQ(count_set_aside(folder.path()), 0);
 }
 
