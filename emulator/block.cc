@@ -27,6 +27,7 @@ void Block::start(Launch* launch, uint32_t linear_index) {
   races.start((launch->threads() + 31) / 32, launch->strictness.races ? shared_bytes() : 0);
   mbarriers.clear();
   pending.clear();
+  if (tensor_memory_) tensor_memory_->start();
   failed_waits = 0;
   steps_ = 0;
   for (NamedBarrier& barrier : barriers_) barrier = NamedBarrier();
@@ -74,7 +75,10 @@ void Block::report_deadlock() {
 
 void Block::warp_exited() {
   --live_warps_;
-  if (live_warps_ == 0) finish_copies();
+  if (live_warps_ == 0) {
+    finish_copies();
+    if (tensor_memory_) tensor_memory_->check_end();
+  }
   for (uint32_t id = 0; id < 16; ++id) release_if_complete(id);
 }
 

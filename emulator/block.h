@@ -15,6 +15,7 @@
 #include "emulator/program.h"
 #include "emulator/race_detector.h"
 #include "emulator/report.h"
+#include "emulator/tensor_memory.h"
 #include "emulator/warp.h"
 
 namespace rtjit::emu {
@@ -105,6 +106,11 @@ class Block {
   std::vector<PendingBulk> pending;
   // Lands the bulk groups of a thread except its newest `keep`.
   void land_groups(uint32_t thread, uint32_t committed, uint32_t keep);
+  // Made when the block first uses it.
+  TensorMemory& tensor_memory() {
+    if (!tensor_memory_) tensor_memory_ = std::make_unique<TensorMemory>(this);
+    return *tensor_memory_;
+  }
   void note_progress() { failed_waits = 0; }
   uint64_t failed_waits = 0;
 
@@ -131,6 +137,7 @@ class Block {
   uint32_t live_warps_ = 0;
   uint64_t steps_ = 0;
   std::array<NamedBarrier, 16> barriers_;
+  std::unique_ptr<TensorMemory> tensor_memory_;
 };
 
 // --- the fast way to memory, inlined into the handlers of loads and stores ---

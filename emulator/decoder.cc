@@ -48,6 +48,7 @@ const InstructionTable& instruction_table() {
     add_barrier_instructions(t);
     add_matrix_instructions(t);
     add_async_instructions(t);
+    add_tensor_core_instructions(t);
     return t;
   }();
   return table;

@@ -42,6 +42,7 @@ void add_warp_instructions(InstructionTable& table);
 void add_barrier_instructions(InstructionTable& table);
 void add_matrix_instructions(InstructionTable& table);
 void add_async_instructions(InstructionTable& table);
+void add_tensor_core_instructions(InstructionTable& table);
 const InstructionTable& instruction_table();
 
 struct SymbolAddress {

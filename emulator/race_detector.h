@@ -23,6 +23,13 @@ class RaceDetector {
     shared_.fill(0);
   }
 
+  // Room for memory beside shared memory: the offset at which its `bytes` begin.
+  uint32_t extend(uint32_t bytes) {
+    auto offset = static_cast<uint32_t>(words_.size() * 4);
+    words_.resize(words_.size() + bytes / 4);
+    return offset;
+  }
+
   struct Conflict {
     bool found = false, other_wrote = false;
     uint32_t other_warp = 0;

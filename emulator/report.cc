@@ -34,6 +34,8 @@ const char* to_string(FaultKind kind) {
       return "step-budget";
     case FaultKind::invalid_address:
       return "invalid-address";
+    case FaultKind::tensor_memory:
+      return "tensor-memory";
   }
   return "unknown";
 }

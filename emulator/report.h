@@ -25,6 +25,7 @@ enum class FaultKind {
   trap,
   step_budget,
   invalid_address,
+  tensor_memory,
 };
 const char* to_string(FaultKind kind);  // "out-of-bounds"
 

@@ -1,0 +1,207 @@
+// tcgen05: allocation of tensor memory, waits, fences and commits. The other operations have their own files.
+#include "emulator/ops_tcgen05.h"
+
+#include <bit>
+
+#include "emulator/async_copy.h"
+
+namespace rtjit::emu {
+
+u32 take_cta_group(Decoder& d) {
+  int group = d.take_one_of({"cta_group::1", "cta_group::2"});
+  if (group < 0) d.fail("tcgen05 needs .cta_group::1 or .cta_group::2");
+  if (group == 1) d.fail(".cta_group::2 is not supported");
+  return static_cast<u32>(group + 1);
+}
+
+void add_tensor_address(Decoder& d, const ptx::Operand& operand) {
+  Decoder::Address a = d.address(operand);
+  if (a.wide) d.fail("a tensor memory address is a 32-bit register");
+  d.add_list(a.slot);
+  d.add_list(d.constant(static_cast<u32>(a.offset), 32));
+}
+
+bool whole_warp(Warp& w, const Op& op) {
+  if (w.exec == ~0u) return true;
+  w.fault(op, FaultKind::barrier,
+          fmt::format("this instruction needs all 32 lanes of the warp; lanes {:#x} execute it", w.exec));
+  return false;
+}
+
+bool same_in_all_lanes(Warp& w, const Op& op, const u32* lanes, const char* what) {
+  for (int l = 1; l < 32; ++l) {
+    if (lanes[l] == lanes[0]) continue;
+    w.fault(op, FaultKind::tensor_memory,
+            fmt::format("{} must be the same in all lanes; lane 0 has {:#x}, lane {} has {:#x}", what,
+                        lanes[0], l, lanes[l]),
+            l);
+    return false;
+  }
+  return true;
+}
+
+namespace {
+
+bool check_columns(Warp& w, const Op& op, u32 columns) {
+  if (columns >= 32 && columns <= 512 && std::has_single_bit(columns)) return true;
+  w.fault(op, FaultKind::tensor_memory,
+          fmt::format("{} columns of tensor memory; 32, 64, 128, 256 or 512 are allowed", columns));
+  return false;
+}
+
+// a: where the address is written, list: columns. small: cta_group
+void run_alloc(Warp& w, const Op& op) {
+  if (!whole_warp(w, op)) return;
+  Block& block = w.block();
+  TensorMemory& memory = block.tensor_memory();
+  const u32* columns = w.reg<u32>(w.program().lists[op.list]);
+  if (!memory.check_group(w, op, op.small) || !same_in_all_lanes(w, op, columns, "the number of columns") ||
+      !check_columns(w, op, columns[0]))
+    return;
+  if (memory.relinquished)
+    return w.fault(op, FaultKind::tensor_memory,
+                   "tensor memory is allocated after tcgen05.relinquish_alloc_permit");
+  if (columns[0] > memory.last_columns)
+    return w.fault(
+        op, FaultKind::tensor_memory,
+        fmt::format("{} columns are allocated after {}; an allocation may not be larger than the one "
+                    "before it",
+                    columns[0], memory.last_columns));
+  u64 address = kSharedWindow + shared_offset(lane_address(w, op, 0));
+  uint8_t* shadow = nullptr;
+  uint8_t* to = w.locate_generic(op, address, 0, 4, 4, Access::write, &shadow);
+  if (!to) return;
+  std::optional<u32> column = memory.allocate(w, op, columns[0]);
+  if (!column) {  // waits until another warp deallocates
+    w.next_pc = w.pc;
+    w.stop = true;
+    ++block.failed_waits;
+    return;
+  }
+  block.note_progress();
+  if (!mark_written(w, op, shadow, 4, 0, address)) return;
+  std::memcpy(to, &*column, 4);
+}
+
+// list: address (two entries), columns
+void run_dealloc(Warp& w, const Op& op) {
+  if (!whole_warp(w, op)) return;
+  TensorMemory& memory = w.block().tensor_memory();
+  const u32* list = w.program().lists.data() + op.list;
+  const u32 *address = w.reg<u32>(list[0]), *columns = w.reg<u32>(list[1]);
+  if (!memory.check_group(w, op, op.small) || !same_in_all_lanes(w, op, columns, "the number of columns") ||
+      !same_in_all_lanes(w, op, address, "the address") || !check_columns(w, op, columns[0]))
+    return;
+  if (memory.deallocate(w, op, address[0], columns[0])) w.block().note_progress();
+}
+
+void run_relinquish(Warp& w, const Op& op) {
+  if (!whole_warp(w, op)) return;
+  TensorMemory& memory = w.block().tensor_memory();
+  if (memory.check_group(w, op, op.small)) memory.relinquished = true;
+}
+
+// a: mbarrier; list: the mask of blocks when multicast
+void run_commit(Warp& w, const Op& op) {
+  each_lane(w.exec, [&](int l) {
+    if (w.stop) return;
+    Block& block = w.block();
+    if (!block.tensor_memory().check_group(w, op, op.small)) return;
+    u32 address = shared_offset(lane_address(w, op, l)), thread = w.thread_index(l);
+    if (op.list_size) {
+      u32 mask = w.reg<u32>(w.program().lists[op.list])[l] & 0xffff;
+      if (mask != 1)
+        return w.fault(
+            op, FaultKind::unsupported,
+            fmt::format("a commit to blocks {:#x} of a cluster; only the own block is supported", mask), l);
+    }
+    if (!block.find_mbarrier(w, op, address, l)) return;
+    PendingBulk arrival;
+    arrival.mbarrier = address;
+    arrival.arrival = true;
+    arrival.thread = thread;
+    arrival.issuer = &op;
+    RaceDetector::Clock clock{};
+    block.races.release(w.index(), &clock);
+    Block* owner = &block;
+    Warp* warp = &w;
+    const Op* issuer = &op;
+    u64 sequence = block.tensor_memory().commit(thread);
+    arrival.land = [=] {
+      auto found = owner->mbarriers.find(address);
+      if (found == owner->mbarriers.end()) return;
+      u64 at = address;
+      if (found->second.pending == 0)
+        return warp->fault(*issuer, FaultKind::mbarrier,
+                           "the arrival of this commit is one more than the phase waits for", l, &at);
+      for (size_t i = 0; i < clock.size(); ++i)
+        found->second.clock[i] = std::max(found->second.clock[i], clock[i]);
+      owner->tensor_memory().complete(thread, sequence);
+    };
+    block.pending.push_back(std::move(arrival));
+  });
+}
+
+void decode_commit(Decoder& d) {
+  d.op.small = static_cast<uint8_t>(take_cta_group(d));
+  if (!d.take("mbarrier::arrive::one")) return d.fail("the completion mechanism is not known");
+  d.take("shared::cluster");
+  bool multicast = d.take("multicast::cluster");
+  d.take("b64");
+  d.expect_operands(multicast ? 2 : 1, multicast ? 2 : 1);
+  decode_address(d, 0);
+  if (multicast) d.add_list(d.source(1, 16));
+  d.op.run = run_commit;
+}
+
+void take_aligned(Decoder& d) {
+  if (!d.take("sync") || !d.take("aligned")) d.fail("this instruction needs .sync.aligned");
+}
+
+void decode_tcgen05(Decoder& d) {
+  if (d.take("ld")) return decode_tensor_load(d);
+  if (d.take("st")) return decode_tensor_store(d);
+  if (d.take("cp")) return decode_tensor_fill(d);
+  if (d.take("shift")) return decode_tensor_shift(d);
+  if (d.take("mma")) return decode_tensor_product(d);
+  if (d.take("commit")) return decode_commit(d);
+  if (d.take_one_of({"fence::before_thread_sync", "fence::after_thread_sync"}) >= 0) {
+    d.op.run = [](Warp&, const Op&) {};  // what they order is ordered here as it is issued
+    return;
+  }
+  int wait = d.take_one_of({"wait::ld", "wait::st"});
+  if (wait >= 0) {
+    take_aligned(d);
+    d.op.small = static_cast<uint8_t>(wait);
+    d.op.run = [](Warp& w, const Op& op) {
+      if (whole_warp(w, op))
+        w.block().tensor_memory().finish_warp(w.index(), op.small ? TensorAccess::store : TensorAccess::load);
+    };
+    return;
+  }
+  int manage = d.take_one_of({"alloc", "dealloc", "relinquish_alloc_permit"});
+  if (manage < 0) return d.fail("this tcgen05 operation is not known");
+  d.op.small = static_cast<uint8_t>(take_cta_group(d));
+  take_aligned(d);
+  if (manage == 2) {
+    d.op.run = run_relinquish;
+    return;
+  }
+  if (manage == 0) d.take("shared::cta");
+  d.take("b32");
+  d.expect_operands(2, 2);
+  if (manage == 0) {
+    decode_address(d, 0);
+    d.op.run = run_alloc;
+  } else {
+    d.add_list(d.source(0, 32));
+    d.op.run = run_dealloc;
+  }
+  d.add_list(d.source(1, 32));
+}
+
+}  // namespace
+
+void add_tensor_core_instructions(InstructionTable& table) { table["tcgen05"] = decode_tcgen05; }
+
+}  // namespace rtjit::emu

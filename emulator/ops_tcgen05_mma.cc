@@ -1,0 +1,403 @@
+// tcgen05.mma: one thread starts D = A * B + D for a whole tile. D lies in tensor memory, B in shared memory,
+// A in either, block scales in tensor memory. The product is computed when it is issued; D counts as pending
+// until a commit's mbarrier is waited for. Numerics are those of mma.sync (docs/emulator.md).
+#include <algorithm>
+#include <cmath>
+
+#include "emulator/ops_tcgen05.h"
+#include "emulator/product_descriptor.h"
+#include "emulator/tensor_operand.h"
+
+namespace rtjit::emu {
+namespace {
+
+using ptx::Operand;
+
+// mods: 0-2 kind, 3-5 scales of a row along k, 6 A in tensor memory, 7 .ws, 8 predicate negated, 9 lanes are
+// disabled, 10 D is scaled. imm: the scaling's exponent. a: A's descriptor, b: B's, c: the instruction
+// descriptor, d: unused. The list: D, A (tensor memory), predicate, scales A and B, mask of disabled lanes.
+constexpr u32 kTensorA = 1 << 6, kStationaryB = 1 << 7, kNotPredicate = 1 << 8, kDisables = 1 << 9;
+
+// Where rows and columns of D lie. A row's columns are cut into parts, which lie in lanes further down.
+struct DataPath {
+  u32 parts = 1;        // of N
+  u32 part_lanes = 0;   // from one part to the next
+  bool halves = false;  // 16 rows in each quarter (M = 64 without .ws)
+  u32 lane(u32 row) const { return halves ? row / 16 * 32 + row % 16 : row; }
+};
+
+DataPath path_of(u32 m, bool stationary_b) {
+  if (m == 64 && !stationary_b) return {1, 0, true};
+  if (m == 64) return {2, 64, false};
+  if (m == 32) return {4, 32, false};
+  return {};
+}
+
+// One thread's product.
+class Product {
+ public:
+  Product(Warp& w, const Op& op, int lane)
+      : w_(w),
+        op_(op),
+        lane_(lane),
+        memory_(w.block().tensor_memory()),
+        list_(w.program().lists.data() + op.list) {}
+
+  void run() {
+    if (!read_operands() || !check_regions() || !gather()) return;
+    if (kind_ == ProductKind::i8)
+      multiply_integers();
+    else
+      multiply_floats();
+    TensorRegion d = d_region();
+    memory_.mark_written(d);
+    memory_.add_pending(w_, op_, lane_, d, TensorAccess::product, shape(), std::move(snapshot_));
+    for (const TensorRegion& r : factors_) memory_.add_pending(w_, op_, lane_, r, TensorAccess::factor);
+  }
+
+ private:
+  void fault(FaultKind kind, std::string text) { w_.fault(op_, kind, std::move(text), lane_); }
+
+  bool read_operands() {
+    kind_ = static_cast<ProductKind>(op_.mods & 7);
+    scale_vectors_ = op_.mods >> 3 & 7;
+    bool stationary = op_.mods & kStationaryB, unsupported = false;
+    if (!memory_.check_group(w_, op_, op_.small)) return false;
+    std::string problem =
+        t_.read(w_.reg<u32>(op_.c)[lane_], kind_, op_.small, scale_vectors_, stationary, &unsupported);
+    if (!problem.empty()) {
+      fault(unsupported ? FaultKind::unsupported : FaultKind::tensor_memory,
+            "instruction descriptor: " + problem);
+      return false;
+    }
+    path_ = path_of(t_.m, stationary);
+    d_ = tensor_address(w_, list_, lane_);
+    const u32* next = list_ + kTensorAddressEntries;
+    if (op_.mods & kTensorA) {
+      a_ = tensor_address(w_, next, lane_);
+      next += kTensorAddressEntries;
+      if (t_.transpose_a) {
+        fault(FaultKind::tensor_memory, "A in tensor memory cannot be transposed");
+        return false;
+      }
+    }
+    bool enabled = w_.pred(*next++) >> lane_ & 1;
+    accumulate_ = enabled != bool(op_.mods & kNotPredicate);
+    if (scale_vectors_) {
+      // The upper two bits of a scale's address may hold the byte that the descriptor names again.
+      scale_a_ = tensor_address(w_, next, lane_) & 0x3fffffff;
+      scale_b_ = tensor_address(w_, next + kTensorAddressEntries, lane_) & 0x3fffffff;
+      next += 2 * kTensorAddressEntries;
+    }
+    for (int i = 0; i < 4; ++i) disabled_[i] = op_.mods & kDisables ? w_.reg<u32>(next[i])[lane_] : 0;
+    return true;
+  }
+
+  bool check_lane(const char* name, u32 address, bool may_be_16) {
+    u32 lane = address >> 16;
+    if (lane == 0 || (may_be_16 && lane == 16)) return true;
+    fault(FaultKind::tensor_memory, fmt::format("{} begins at lane {} of tensor memory; {} allowed here",
+                                                name, lane, may_be_16 ? "0 and 16 are" : "only 0 is"));
+    return false;
+  }
+
+  TensorRegion d_region() const {
+    TensorRegion r;
+    for (u32 part = 0; part < path_.parts; ++part) {
+      for (u32 row = 0; row < t_.m; ++row) {
+        u32 lane = (d_ >> 16) + path_.lane(row) + part * path_.part_lanes;
+        if (!(disabled_[lane / 32] >> lane % 32 & 1)) r.add_lanes(lane, 1);
+      }
+    }
+    r.column = d_ & 0xffff;
+    r.columns = t_.n / path_.parts;
+    return r;
+  }
+
+  // Products into the same accumulator of the same shape are executed in order.
+  u64 shape() const { return u64(t_.m) << 44 | u64(t_.n) << 32 | d_; }
+
+  bool check_regions() {
+    if (!check_lane("D", d_, path_.halves)) return false;
+    TensorRegion d = d_region();
+    if (!memory_.check(w_, op_, lane_, d, TensorAccess::product, shape())) return false;
+    if (accumulate_ && !memory_.check_written(w_, op_, lane_, d)) return false;
+    auto reads = [&](u32 address, u32 columns, bool every_lane) {
+      TensorRegion r;
+      if (every_lane) {
+        r.add_lanes(0, TensorMemory::kLanes);
+      } else {
+        for (u32 part = 0; part < path_.parts; ++part) {
+          for (u32 row = 0; row < t_.m; ++row)
+            r.add_lanes((address >> 16) + path_.lane(row) + part * path_.part_lanes, 1);
+        }
+      }
+      r.column = address & 0xffff;
+      r.columns = columns;
+      factors_.push_back(r);
+      return memory_.check(w_, op_, lane_, r, TensorAccess::factor);
+    };
+    if (op_.mods & kTensorA) {
+      if (!check_lane("A", a_, path_.halves)) return false;
+      if (path_.halves && a_ >> 16 != d_ >> 16) {
+        fault(FaultKind::tensor_memory, "A and D must begin at the same lane of tensor memory when M = 64");
+        return false;
+      }
+      if (!reads(a_, kRowBytes / 4, false) || !memory_.check_written(w_, op_, lane_, factors_.back()))
+        return false;
+    }
+    if (!scale_vectors_) return true;
+    return check_lane("the scales of A", scale_a_, false) && check_lane("the scales of B", scale_b_, false) &&
+           reads(scale_a_, (t_.m + 31) / 32, true) && reads(scale_b_, (t_.n + 31) / 32, true);
+  }
+
+  Packing packing(MmaElement e, bool tensor) const {
+    bool bytes = kind_ == ProductKind::f8f6f4 || kind_ == ProductKind::mxf8f6f4;
+    if (!bytes || bits_of(e) == 8) return Packing::dense;
+    return tensor ? Packing::containers : Packing::padded;
+  }
+
+  u32 element_bytes(MmaElement e) const { return static_cast<u32>(std::max(bits_of(e), 8)) / 8; }
+
+  // Fills raw_a_ (one matrix per part when A is in tensor memory), raw_b_ and the scales.
+  bool gather() {
+    bool tensor_a = op_.mods & kTensorA;
+    raw_a_.resize(size_t(t_.m) * kRowBytes * (tensor_a ? path_.parts : 1));
+    raw_b_.resize(size_t(t_.n) * kRowBytes);
+    if (tensor_a) {
+      for (u32 part = 0; part < path_.parts; ++part) {
+        for (u32 row = 0; row < t_.m; ++row)
+          std::memcpy(raw_a_.data() + (part * t_.m + row) * kRowBytes,
+                      memory_.row((a_ >> 16) + path_.lane(row) + part * path_.part_lanes) + (a_ & 0xffff),
+                      kRowBytes);
+      }
+    } else if (!gather_shared(w_, op_, lane_, w_.reg<u64>(op_.a)[lane_], t_.transpose_a, element_bytes(t_.a),
+                              t_.m, raw_a_.data(), &snapshot_)) {
+      return false;
+    }
+    if (!gather_shared(w_, op_, lane_, w_.reg<u64>(op_.b)[lane_], t_.transpose_b, element_bytes(t_.b), t_.n,
+                       raw_b_.data(), &snapshot_))
+      return false;
+    if (!scale_vectors_) return true;
+    return gather_scales(scale_a_, t_.scale_id_a, t_.m, &scales_a_) &&
+           gather_scales(scale_b_, t_.scale_id_b, t_.n, &scales_b_);
+  }
+
+  // Row r has its scales in lane r % 32, column r / 32. Each quarter of the lanes holds them again.
+  bool gather_scales(u32 address, u32 byte, u32 rows, std::vector<float>* out) {
+    out->resize(size_t(rows) * scale_vectors_);
+    for (u32 r = 0; r < rows; ++r) {
+      u32 column = (address & 0xffff) + r / 32, lane = r % 32;
+      u32 mask = (scale_vectors_ == 4 ? ~0u : (1u << (8 * scale_vectors_)) - 1);
+      u32 word = memory_.row(lane)[column] >> (8 * byte) & mask;
+      for (u32 quarter = 0; quarter < 4; ++quarter) {
+        u32 at = lane + quarter * 32;
+        if (!memory_.written(at)[column]) {
+          u64 where = u64(at) << 16 | column;
+          w_.fault(op_, FaultKind::uninitialised, "a scale factor is read that nobody has written", lane_,
+                   &where);
+          return false;
+        }
+        u32 again = memory_.row(at)[column] >> (8 * byte) & mask;
+        if (again == word) continue;
+        fault(FaultKind::tensor_memory,
+              fmt::format(
+                  "scale factors must be the same in all four quarters of the lanes; in column {} lane {} "
+                  "holds {:#x} and lane {} holds {:#x}",
+                  column, lane, word, at, again));
+        return false;
+      }
+      for (u32 v = 0; v < scale_vectors_; ++v) {
+        u32 bits = word >> (8 * v) & 0xff;
+        (*out)[r * scale_vectors_ + v] =
+            static_cast<float>(t_.scales_e4m3 ? decode_float(bits & 0x7f, kE4M3) : decode_ue8m0(bits));
+      }
+    }
+    return true;
+  }
+
+  // rows x depth numbers, negated and scaled.
+  std::vector<float> numbers(const uint8_t* raw, u32 rows, MmaElement e, Packing p, bool negate,
+                             const std::vector<float>& scales) {
+    u32 depth = elements_of(e, p);
+    std::vector<float> out(size_t(rows) * depth);
+    for (u32 r = 0; r < rows; ++r) {
+      float* row = out.data() + size_t(r) * depth;
+      to_numbers(raw + r * kRowBytes, e, p, row);
+      if (negate) {
+        for (u32 k = 0; k < depth; ++k) row[k] = -row[k];
+      }
+      if (scales.empty()) continue;
+      for (u32 k = 0; k < depth; ++k) row[k] *= scales[r * scale_vectors_ + k / (depth / scale_vectors_)];
+    }
+    return out;
+  }
+
+  static std::vector<float> turned(const std::vector<float>& rows, u32 count, u32 depth, u32 first,
+                                   u32 columns) {
+    std::vector<float> out(size_t(depth) * columns);
+    for (u32 n = 0; n < columns && first + n < count; ++n) {
+      for (u32 k = 0; k < depth; ++k) out[size_t(k) * columns + n] = rows[size_t(first + n) * depth + k];
+    }
+    return out;
+  }
+
+  // Calls f(row, the lane's first column, its lane) for the rows of a part whose lane is not disabled.
+  template <class F>
+  void each_row(u32 part, F f) {
+    for (u32 row = 0; row < t_.m; ++row) {
+      u32 lane = (d_ >> 16) + path_.lane(row) + part * path_.part_lanes;
+      if (disabled_[lane / 32] >> lane % 32 & 1) continue;
+      f(row, memory_.row(lane) + (d_ & 0xffff));
+    }
+  }
+
+  void multiply_floats() {
+    bool tensor_a = op_.mods & kTensorA;
+    Packing pa = packing(t_.a, tensor_a), pb = packing(t_.b, false);
+    u32 depth = elements_of(t_.a, pa), columns = t_.n / path_.parts;
+    std::vector<float> b = numbers(raw_b_.data(), t_.n, t_.b, pb, t_.negate_b, scales_b_), a,
+                       sum(t_.m * columns);
+    float scale = op_.imm ? std::ldexp(1.0f, -static_cast<int>(op_.imm)) : 1.0f;
+    for (u32 part = 0; part < path_.parts; ++part) {
+      if (part == 0 || tensor_a)
+        a = numbers(raw_a_.data() + (tensor_a ? part : 0) * t_.m * kRowBytes, t_.m, t_.a, pa, t_.negate_a,
+                    scales_a_);
+      std::fill(sum.begin(), sum.end(), 0.0f);
+      if (accumulate_) {
+        each_row(part, [&](u32 row, const u32* cells) {
+          float* to = sum.data() + row * columns;
+          for (u32 n = 0; n < columns; ++n)
+            to[n] = scale * (t_.half_sums ? half_to_float(cells[n] & 0xffff) : as_float(cells[n]));
+        });
+      }
+      multiply(a.data(), turned(b, t_.n, depth, part * columns, columns).data(), sum.data(), t_.m, columns,
+               depth);
+      each_row(part, [&](u32 row, u32* cells) {
+        const float* from = sum.data() + row * columns;
+        for (u32 n = 0; n < columns; ++n)
+          cells[n] = t_.half_sums         ? float_to_half(from[n])
+                     : from[n] != from[n] ? kCanonicalNan
+                                          : as_bits(from[n]);
+      });
+    }
+  }
+
+  void multiply_integers() {
+    bool tensor_a = op_.mods & kTensorA;
+    u32 columns = t_.n / path_.parts;
+    auto value = [](uint8_t byte, MmaElement e) -> s32 {
+      return e == MmaElement::int8 ? static_cast<int8_t>(byte) : byte;
+    };
+    for (u32 part = 0; part < path_.parts; ++part) {
+      each_row(part, [&](u32 row, u32* cells) {
+        const uint8_t* left = raw_a_.data() + ((tensor_a ? part * t_.m : 0) + row) * kRowBytes;
+        for (u32 n = 0; n < columns; ++n) {
+          const uint8_t* right = raw_b_.data() + (part * columns + n) * kRowBytes;
+          s32 products = 0;  // 32 products of at most 2^16 each
+          for (u32 k = 0; k < kRowBytes; ++k) products += value(left[k], t_.a) * value(right[k], t_.b);
+          s64 sum = s64(products) + (accumulate_ ? static_cast<s32>(cells[n]) : 0);
+          if (t_.saturate) sum = std::clamp<s64>(sum, INT32_MIN, INT32_MAX);
+          cells[n] = static_cast<u32>(sum);
+        }
+      });
+    }
+  }
+
+  Warp& w_;
+  const Op& op_;
+  int lane_;
+  TensorMemory& memory_;
+  const u32* list_;
+  ProductKind kind_{};
+  ProductDescriptor t_;
+  DataPath path_;
+  u32 scale_vectors_ = 0, d_ = 0, a_ = 0, scale_a_ = 0, scale_b_ = 0;
+  u32 disabled_[4] = {};
+  bool accumulate_ = false;
+  std::vector<TensorRegion> factors_;
+  SharedSnapshot snapshot_;
+  std::vector<uint8_t> raw_a_, raw_b_;
+  std::vector<float> scales_a_, scales_b_;
+};
+
+void run_product(Warp& w, const Op& op) {
+  each_lane(w.exec, [&](int l) {
+    if (!w.stop) Product(w, op, l).run();
+  });
+}
+
+// .block_scale and the number of scales of a row along k; 0 without scales, or after an error.
+u32 take_scales(Decoder& d, ProductKind kind) {
+  if (!is_block_scaled(kind)) return 0;
+  if (!d.take("block_scale")) {
+    d.fail("this kind needs .block_scale");
+    return 0;
+  }
+  int size = d.take_one_of({"scale_vec::1X", "scale_vec::2X", "scale_vec::4X", "block32", "block16"});
+  u32 wanted = kind == ProductKind::mxf8f6f4 ? 1 : 2;
+  u32 vectors = size < 0 || size == 3 ? wanted : size == 4 ? 4 : 1u << size;
+  bool good = vectors == wanted || (kind == ProductKind::mxf4nvf4 && vectors == 4);
+  if (!good || (size < 0 && kind == ProductKind::mxf4nvf4))
+    d.fail("this kind does not go with this size of scale vectors");
+  return vectors;
+}
+
+}  // namespace
+
+void decode_tensor_product(Decoder& d) {
+  bool stationary = d.take("ws");
+  if (d.take("sp")) return d.fail("sparse tcgen05.mma is not supported");
+  d.op.small = static_cast<uint8_t>(take_cta_group(d));
+  int kind = d.take_one_of({"kind::f16", "kind::tf32", "kind::f8f6f4", "kind::i8", "kind::mxf8f6f4",
+                            "kind::mxf4", "kind::mxf4nvf4"});
+  if (kind < 0) return d.fail("the kind is not known");
+  u32 vectors = take_scales(d, static_cast<ProductKind>(kind));
+  if (d.take("ashift")) return d.fail("tcgen05.mma.ashift is not supported");
+  // Which operand may stay in the collector's buffer has no effect on results.
+  if (d.peek_modifier().starts_with("collector::")) d.take(d.peek_modifier());
+  bool tensor_a = d.operand(1).kind == Operand::Kind::address;
+  d.op.mods =
+      static_cast<u32>(kind) | vectors << 3 | (tensor_a ? kTensorA : 0) | (stationary ? kStationaryB : 0);
+  add_tensor_address(d, d.operand(0));
+  if (tensor_a)
+    add_tensor_address(d, d.operand(1));
+  else
+    d.op.a = d.source(1, 64);
+  d.op.b = d.source(2, 64);
+  d.op.c = d.source(3, 32);
+  size_t next = 4, scales = next;
+  const Operand* mask = nullptr;
+  if (vectors) {
+    next += 2;
+  } else if (d.operand(next).kind == Operand::Kind::vector) {
+    mask = &d.operand(next++);
+    if (stationary || mask->elements.size() != 4 * d.op.small)
+      return d.fail("the mask of disabled lanes has 4 registers with .cta_group::1, 8 with .cta_group::2");
+    d.op.mods |= kDisables;
+  }
+  bool negated = false;
+  d.add_list(d.predicate_source(d.operand(next++), &negated));
+  if (negated) d.op.mods |= kNotPredicate;
+  if (vectors) {
+    add_tensor_address(d, d.operand(scales));
+    add_tensor_address(d, d.operand(scales + 1));
+  }
+  if (mask) {
+    for (const Operand& o : mask->elements) d.add_list(d.source(o, 32));
+  }
+  if (next < d.operand_count()) {
+    if (stationary) return d.fail("a zero-column mask is not supported");
+    auto exponent = d.immediate(next++);
+    bool may_scale =
+        kind == static_cast<int>(ProductKind::f16) || kind == static_cast<int>(ProductKind::tf32);
+    if (!exponent || *exponent < 0 || *exponent > 15 || !may_scale)
+      return d.fail("scale-input-d is a constant from 0 to 15, for .kind::f16 and .kind::tf32");
+    d.op.imm = static_cast<u64>(*exponent);
+  }
+  d.expect_operands(next, next);
+  if (stationary && vectors) return d.fail(".ws has no block-scaled kinds");
+  d.op.run = run_product;
+}
+
+}  // namespace rtjit::emu

@@ -1,0 +1,547 @@
+// tcgen05.mma of every kind against sums in double, with the layouts of operands, results and scales written
+// from the PTX ISA's canonical forms.
+#include <gmock/gmock.h>
+
+#include "tensor_core_harness.h"
+
+namespace rtjit {
+namespace {
+
+using testing::HasSubstr;
+
+struct Element {
+  const char* name;
+  int bits, exponent, mantissa;  // exponent 0: integer
+  uint32_t code;                 // in the instruction descriptor
+  bool is_signed = true;
+};
+const Element kF16{"f16", 16, 5, 10, 0}, kBf16{"bf16", 16, 8, 7, 1}, kTf32{"tf32", 32, 8, 23, 2},
+    kE4m3{"e4m3", 8, 4, 3, 0}, kE5m2{"e5m2", 8, 5, 2, 1}, kE2m3{"e2m3", 6, 2, 3, 3},
+    kE3m2{"e3m2", 6, 3, 2, 4}, kE2m1{"e2m1", 4, 2, 1, 5}, kPackedE2m1{"e2m1", 4, 2, 1, 1},
+    kU8{"u8", 8, 0, 0, 0, false}, kS8{"s8", 8, 0, 0, 1};
+
+double value_of(uint32_t bits, const Element& e) {
+  if (e.exponent == 0) return e.is_signed ? static_cast<int8_t>(bits) : static_cast<int>(bits & 0xff);
+  uint32_t mantissa = bits & ((1u << e.mantissa) - 1),
+           exponent = bits >> e.mantissa & ((1u << e.exponent) - 1);
+  if (e.bits == 32) mantissa &= ~0x1fffu;  // tf32: the lower 13 bits do not count
+  int bias = (1 << (e.exponent - 1)) - 1;
+  double magnitude =
+      exponent ? std::ldexp(1.0 + std::ldexp(mantissa, -e.mantissa), static_cast<int>(exponent) - bias)
+               : std::ldexp(mantissa, 1 - bias - e.mantissa);
+  return bits >> (e.bits - 1) & 1 ? -magnitude : magnitude;
+}
+
+// Finite, of moderate size, with zeros and subnormals among them.
+uint32_t random_element(std::mt19937& generator, const Element& e) {
+  uint32_t bits = e.bits == 32 ? generator() : generator() & ((1u << e.bits) - 1);
+  if (e.exponent == 0 || e.bits < 8) return bits;
+  uint32_t field = ((1u << e.exponent) - 1), bias = field >> 1;
+  uint32_t exponent = generator() % 16 == 0 ? 0 : bias - 3 + generator() % 6;
+  return (bits & ~(field << e.mantissa)) | exponent << e.mantissa;
+}
+
+struct Matrix {  // rows x depth
+  uint32_t rows, depth;
+  std::vector<uint32_t> bits;
+  uint32_t at(uint32_t row, uint32_t k) const { return bits[row * depth + k]; }
+};
+Matrix random_matrix(std::mt19937& generator, uint32_t rows, uint32_t depth, const Element& e) {
+  Matrix m{rows, depth, std::vector<uint32_t>(rows * depth)};
+  for (uint32_t& b : m.bits) b = random_element(generator, e);
+  return m;
+}
+
+void put_bits(uint8_t* to, size_t at, uint32_t value, int count) {
+  for (int b = 0; b < count; ++b) {
+    size_t bit = at + static_cast<size_t>(b);
+    to[bit / 8] = static_cast<uint8_t>((to[bit / 8] & ~(1u << bit % 8)) | (value >> b & 1u) << bit % 8);
+  }
+}
+
+// Writes a matrix into `shared` from byte `start` on; returns its descriptor. `mode` is the descriptor's.
+uint64_t place(const Matrix& m, const Element& e, bool padded, bool transposed, uint32_t mode,
+               std::vector<uint8_t>* shared) {
+  uint32_t start = static_cast<uint32_t>((shared->size() + 1023) / 1024 * 1024), leading = 0, stride = 0;
+  uint32_t span = mode == 2 || mode == 1 ? 128 : mode == 4 ? 64 : mode == 6 ? 32 : 16;
+  shared->resize(start + 65536);
+  uint8_t* base = shared->data() + start;
+  size_t most = 0;
+  auto step = static_cast<uint32_t>(e.bits) / 8;
+  if (!transposed) {
+    stride = span * 8 + (mode ? 0 : 32);  // without swizzling any stride will do
+    leading = mode ? 16 : (m.rows / 8) * stride + 64;
+  } else if (mode == 0) {
+    stride = 128 + 16;
+    leading = m.rows * step / 16 * stride + 48;
+  } else {
+    stride = span * (mode == 1 ? 4 : 8);
+    leading = stride * (m.depth / (mode == 1 ? 4 : 8));
+  }
+  for (uint32_t row = 0; row < m.rows; ++row) {
+    for (uint32_t k = 0; k < m.depth; ++k) {
+      size_t chunk, in_chunk;  // bits within the chunk of 16 bytes
+      if (!transposed) {
+        uint32_t per_chunk = padded ? 16 : 128 / static_cast<uint32_t>(e.bits), c = k / per_chunk;
+        in_chunk = k % per_chunk * static_cast<size_t>(e.bits);
+        uint32_t exchanged = mode == 2   ? c ^ row % 8
+                             : mode == 4 ? c ^ row / 2 % 4
+                             : mode == 6 ? c ^ row / 4 % 2
+                                         : 0;
+        chunk = row / 8 * stride + row % 8 * span + (mode ? exchanged * 16 : c * leading);
+      } else {
+        uint32_t byte = row * step;
+        in_chunk = byte % 16 * 8;
+        uint32_t c = byte % span / 16, pattern = byte / span;
+        if (mode == 0) {
+          chunk = byte / 16 * stride + k / 8 * leading + k % 8 * 16;
+        } else if (mode == 1) {  // pairs of chunks are exchanged
+          chunk = pattern * leading + k / 4 * stride + k % 4 * 128 + ((c / 2 ^ k % 4) * 2 + c % 2) * 16;
+        } else {
+          uint32_t exchanged = mode == 2 ? c ^ k % 8 : mode == 4 ? c ^ k / 2 % 4 : c ^ k / 4 % 2;
+          chunk = pattern * leading + k / 8 * stride + k % 8 * span + exchanged * 16;
+        }
+      }
+      put_bits(base + chunk, in_chunk, m.at(row, k), e.bits);
+      most = std::max(most, chunk + 16);
+    }
+  }
+  shared->resize(start + (most + 15) / 16 * 16);
+  return uint64_t(mode) << 61 | uint64_t(1) << 46 | uint64_t(stride >> 4) << 32 | (leading >> 4) << 16 |
+         start >> 4;
+}
+
+struct Case {
+  const char* instruction;  // the kind with what follows it
+  Element a, b;
+  uint32_t m, n, depth;
+  uint32_t mode_a = 2, mode_b = 2;
+  bool transpose_a = false, transpose_b = false, negate_a = false, negate_b = false;
+  bool tensor_a = false, stationary = false, half_sums = false, enable = true, saturate = false;
+  uint32_t exponent = 0;  // scale-input-d
+  uint32_t vectors = 0, id_a = 0, id_b = 0;
+  bool e4m3_scales = false, mask = false;
+  uint32_t lane = 0;  // of D and A
+};
+
+std::string text_of(const Case& c) {
+  std::string text = std::string("tcgen05.mma.") + (c.stationary ? "ws." : "") +
+                     "cta_group::1.kind::" + c.instruction + " [%d], " + (c.tensor_a ? "[%ta]" : "%da") +
+                     ", %db, %id, ";
+  if (c.vectors) text += "[%sa], [%sb], ";
+  if (c.mask) text += "{%m0, %m1, %m2, %m3}, ";
+  return text + "%p" + (c.exponent ? ", " + std::to_string(c.exponent) : "") + ";";
+}
+
+float half_value(uint32_t bits) { return static_cast<float>(value_of(bits & 0xffff, kF16)); }
+
+class Tcgen05Products : public testing::Test {
+ protected:
+  void check(const Case& c) {
+    std::string text = text_of(c);
+    SCOPED_TRACE(testing::Message() << text << " M " << c.m << " N " << c.n << " " << c.a.name << " "
+                                    << c.b.name << " modes " << c.mode_a << " " << c.mode_b << " transposed "
+                                    << c.transpose_a << c.transpose_b << " lane " << c.lane);
+    auto found = kernels_.find(text);
+    if (found == kernels_.end())
+      found = kernels_.emplace(text, std::make_unique<TensorInstruction>(text)).first;
+    bool padded = std::string(c.instruction).find("f8f6f4") != std::string::npos;
+    bool integer = c.a.exponent == 0, half_rows = c.m == 64 && !c.stationary;
+    Matrix a = random_matrix(generator_, c.m, c.depth, c.a), b = random_matrix(generator_, c.n, c.depth, c.b);
+    std::vector<uint8_t> shared;
+    std::vector<uint32_t> before = random_tensor(static_cast<uint32_t>(generator_()));
+    TensorCall call;
+    call.d = c.lane << 16 | 8;
+    call.a = c.lane << 16 | 272;
+    call.enable = c.enable;
+    uint32_t parts = !c.stationary || c.m == 128 ? 1 : 128 / c.m, columns = c.n / parts;
+    auto lane_of = [&](uint32_t row, uint32_t part) {
+      return c.lane + (half_rows ? row / 16 * 32 + row % 16 : row) + part * (128 / parts);
+    };
+    if (c.tensor_a) {
+      for (uint32_t part = 0; part < parts; ++part) {
+        for (uint32_t row = 0; row < c.m; ++row) {
+          uint8_t bytes[32] = {};
+          for (uint32_t k = 0; k < c.depth; ++k) {
+            bool container = padded && c.a.bits < 8;
+            put_bits(bytes, container ? k * 8 + (c.a.bits == 4 ? 2 : 0) : k * static_cast<size_t>(c.a.bits),
+                     a.at(row, k), c.a.bits);
+          }
+          std::memcpy(&before[lane_of(row, part) * kTensorColumns + 272], bytes, 32);
+        }
+      }
+    } else {
+      call.descriptor_a = place(a, c.a, padded && c.a.bits < 8, c.transpose_a, c.mode_a, &shared);
+    }
+    call.descriptor_b = place(b, c.b, padded && c.b.bits < 8, c.transpose_b, c.mode_b, &shared);
+    auto scale_bits = [&](uint32_t address, uint32_t row, uint32_t byte) -> uint8_t* {
+      auto* word = reinterpret_cast<uint8_t*>(&before[row % 32 * kTensorColumns + address + row / 32]);
+      return word + byte;
+    };
+    auto scale_value = [&](uint32_t address, uint32_t id, uint32_t row, uint32_t k) {
+      if (!c.vectors) return 1.0;
+      uint32_t bits = *scale_bits(address, row, id + k / (c.depth / c.vectors));
+      return c.e4m3_scales ? value_of(bits & 0x7f, kE4m3) : std::ldexp(1.0, static_cast<int>(bits) - 127);
+    };
+    if (c.vectors) {
+      for (uint32_t lane = 0; lane < 32; ++lane) {
+        for (uint32_t column = 320; column < 384; ++column) {
+          auto* bytes = reinterpret_cast<uint8_t*>(&before[lane * kTensorColumns + column]);
+          for (int i = 0; i < 4; ++i)
+            bytes[i] =
+                static_cast<uint8_t>(c.e4m3_scales ? 0x28 + generator_() % 32 : 122 + generator_() % 11);
+          for (uint32_t quarter = 1; quarter < 4; ++quarter)
+            before[(lane + 32 * quarter) * kTensorColumns + column] = before[lane * kTensorColumns + column];
+        }
+      }
+      call.scale_a = 320;
+      call.scale_b = 352;
+    }
+    for (uint32_t lane = 0; lane < kTensorLanes; ++lane) {
+      for (uint32_t n = 0; n < columns; ++n) {
+        uint32_t& cell = before[lane * kTensorColumns + 8 + n];
+        if (integer) continue;
+        float value = static_cast<float>(static_cast<int>(generator_() % 4001) - 2000) / 64;
+        if (c.half_sums)
+          cell = (cell & 0xffff0000) | (generator_() & 0x83ff) | (10 + generator_() % 8) << 10;
+        else
+          std::memcpy(&cell, &value, 4);
+      }
+    }
+    if (c.mask) {
+      for (uint32_t& m : call.masks) m = generator_();
+    }
+    call.instruction = c.a.code << 7 | c.b.code << 10 | u(c.negate_a) << 13 | u(c.negate_b) << 14 |
+                       u(c.transpose_a) << 15 | u(c.transpose_b) << 16 | (c.n / 8) << 17 | (c.m / 16) << 24;
+    if (c.vectors)
+      call.instruction |= c.id_b << 4 | c.id_a << 29 | u(!c.e4m3_scales) << 23;
+    else
+      call.instruction |= (integer ? 2u : c.half_sums ? 0u : 1u) << 4 | u(c.saturate) << 3;
+    std::vector<uint32_t> after = found->second->run(shared, before, call);
+    ASSERT_EQ(found->second->error, "");
+    for (uint32_t row = 0; row < c.m; ++row) {
+      for (uint32_t n = 0; n < c.n; ++n) {
+        uint32_t lane = lane_of(row, n / columns);
+        size_t at = lane * kTensorColumns + 8 + n % columns;
+        if (call.masks[lane / 32] >> lane % 32 & 1) continue;
+        double sum = 0, magnitude = 0;
+        for (uint32_t k = 0; k < c.depth; ++k) {
+          double product = value_of(a.at(row, k), c.a) * scale_value(320, c.id_a, row, k) *
+                           value_of(b.at(n, k), c.b) * scale_value(352, c.id_b, n, k);
+          if (c.negate_a != c.negate_b) product = -product;
+          sum += product;
+          magnitude += std::fabs(product);
+        }
+        uint32_t old = before[at], got = after[at];
+        after[at] = before[at];
+        if (integer) {
+          int64_t exact = static_cast<int64_t>(sum) + (c.enable ? static_cast<int32_t>(old) : 0);
+          if (c.saturate) exact = std::min<int64_t>(std::max<int64_t>(exact, INT32_MIN), INT32_MAX);
+          ASSERT_EQ(got, static_cast<uint32_t>(exact)) << row << " " << n;
+          continue;
+        }
+        float value;
+        std::memcpy(&value, &old, 4);
+        if (c.half_sums) value = half_value(old);
+        if (c.enable) sum += std::ldexp(value, -static_cast<int>(c.exponent)), magnitude += std::fabs(value);
+        std::memcpy(&value, &got, 4);
+        if (c.half_sums) value = half_value(got);
+        double bound = c.depth * magnitude * std::ldexp(1.0, -24);
+        if (c.half_sums) bound += std::fabs(sum) * std::ldexp(1.0, -11) + std::ldexp(1.0, -25);
+        ASSERT_NEAR(value, sum, bound) << row << " " << n;
+        if (c.half_sums) {
+          ASSERT_EQ(got >> 16, 0u);
+        }
+      }
+    }
+    ASSERT_TRUE(after == before) << "something beside D changed";
+  }
+  static uint32_t u(bool b) { return b; }
+  std::map<std::string, std::unique_ptr<TensorInstruction>> kernels_;
+  std::mt19937 generator_{7};
+};
+
+TEST_F(Tcgen05Products, SixteenBitElements) {
+  for (uint32_t mode : {0u, 2u, 4u, 6u}) {
+    for (int transposed = 0; transposed < 4; ++transposed) {
+      check({.instruction = "f16",
+             .a = kBf16,
+             .b = kBf16,
+             .m = 128,
+             .n = 64,
+             .depth = 16,
+             .mode_a = mode,
+             .mode_b = mode,
+             .transpose_a = bool(transposed & 1),
+             .transpose_b = bool(transposed & 2)});
+    }
+    check({.instruction = "f16",
+           .a = kF16,
+           .b = kF16,
+           .m = 64,
+           .n = 40,
+           .depth = 16,
+           .mode_b = mode,
+           .lane = 16});
+  }
+  check({.instruction = "f16", .a = kF16, .b = kF16, .m = 128, .n = 256, .depth = 16, .half_sums = true});
+  check({.instruction = "f16",
+         .a = kF16,
+         .b = kBf16,
+         .m = 64,
+         .n = 8,
+         .depth = 16,
+         .negate_a = true,
+         .enable = false});
+  check({.instruction = "f16",
+         .a = kF16,
+         .b = kF16,
+         .m = 128,
+         .n = 48,
+         .depth = 16,
+         .negate_b = true,
+         .mask = true});
+  check({.instruction = "f16", .a = kBf16, .b = kBf16, .m = 128, .n = 48, .depth = 16, .tensor_a = true});
+  check({.instruction = "f16",
+         .a = kBf16,
+         .b = kF16,
+         .m = 64,
+         .n = 16,
+         .depth = 16,
+         .negate_a = true,
+         .negate_b = true,
+         .tensor_a = true,
+         .lane = 16});
+  check({.instruction = "f16", .a = kBf16, .b = kF16, .m = 128, .n = 16, .depth = 16, .exponent = 5});
+}
+
+TEST_F(Tcgen05Products, Tf32) {
+  for (uint32_t mode : {0u, 2u, 4u, 6u})
+    check({.instruction = "tf32",
+           .a = kTf32,
+           .b = kTf32,
+           .m = 128,
+           .n = 24,
+           .depth = 8,
+           .mode_a = mode,
+           .mode_b = mode});
+  check({.instruction = "tf32",
+         .a = kTf32,
+         .b = kTf32,
+         .m = 128,
+         .n = 64,
+         .depth = 8,
+         .mode_a = 1,
+         .mode_b = 1,
+         .transpose_a = true,
+         .transpose_b = true});
+  check({.instruction = "tf32",
+         .a = kTf32,
+         .b = kTf32,
+         .m = 64,
+         .n = 8,
+         .depth = 8,
+         .mode_b = 1,
+         .transpose_b = true,
+         .tensor_a = true,
+         .exponent = 15});
+}
+
+TEST_F(Tcgen05Products, SmallFloats) {
+  const Element all[] = {kE4m3, kE5m2, kE2m3, kE3m2, kE2m1};
+  for (const Element& a : all) {
+    for (const Element& b : all) {
+      bool tensor = (a.code + b.code) % 2;
+      check({.instruction = "f8f6f4",
+             .a = a,
+             .b = b,
+             .m = tensor ? 128u : 64u,
+             .n = 16,
+             .depth = 32,
+             .tensor_a = tensor});
+    }
+  }
+  for (uint32_t mode : {0u, 4u, 6u})
+    check({.instruction = "f8f6f4",
+           .a = kE4m3,
+           .b = kE2m3,
+           .m = 128,
+           .n = 32,
+           .depth = 32,
+           .mode_a = mode,
+           .mode_b = mode,
+           .transpose_a = true,
+           .negate_a = true});
+  check({.instruction = "f8f6f4",
+         .a = kE2m1,
+         .b = kE5m2,
+         .m = 128,
+         .n = 48,
+         .depth = 32,
+         .transpose_b = true,
+         .half_sums = true});
+}
+
+TEST_F(Tcgen05Products, Integers) {
+  for (bool saturate : {false, true}) {
+    check({.instruction = "i8", .a = kS8, .b = kU8, .m = 128, .n = 32, .depth = 32, .saturate = saturate});
+    check({.instruction = "i8",
+           .a = kU8,
+           .b = kS8,
+           .m = 64,
+           .n = 24,
+           .depth = 32,
+           .mode_b = 0,
+           .tensor_a = true,
+           .saturate = saturate});
+    check({.instruction = "i8",
+           .a = kU8,
+           .b = kU8,
+           .m = 128,
+           .n = 64,
+           .depth = 32,
+           .mode_a = 4,
+           .mode_b = 6,
+           .transpose_a = true,
+           .transpose_b = true,
+           .enable = false,
+           .saturate = saturate});
+  }
+}
+
+TEST_F(Tcgen05Products, BlockScales) {
+  for (uint32_t id : {0u, 1u, 2u, 3u}) {
+    check({.instruction = "mxf8f6f4.block_scale.scale_vec::1X",
+           .a = kE4m3,
+           .b = kE2m1,
+           .m = 128,
+           .n = 40,
+           .depth = 32,
+           .vectors = 1,
+           .id_a = id,
+           .id_b = 3 - id});
+  }
+  check({.instruction = "mxf8f6f4.block_scale.block32",
+         .a = kE3m2,
+         .b = kE5m2,
+         .m = 128,
+         .n = 256,
+         .depth = 32,
+         .mode_b = 4,
+         .transpose_b = true,
+         .negate_a = true,
+         .tensor_a = true,
+         .vectors = 1});
+  for (uint32_t id : {0u, 2u}) {
+    check({.instruction = "mxf4.block_scale",
+           .a = kPackedE2m1,
+           .b = kPackedE2m1,
+           .m = 128,
+           .n = 64,
+           .depth = 64,
+           .vectors = 2,
+           .id_a = id,
+           .id_b = 2 - id});
+    check({.instruction = "mxf4nvf4.block_scale.block32",
+           .a = kPackedE2m1,
+           .b = kPackedE2m1,
+           .m = 128,
+           .n = 8,
+           .depth = 64,
+           .mode_a = 0,
+           .mode_b = 6,
+           .enable = false,
+           .vectors = 2,
+           .id_a = id,
+           .id_b = id});
+  }
+  for (bool e4m3 : {true, false}) {
+    check({.instruction = "mxf4nvf4.block_scale.scale_vec::4X",
+           .a = kPackedE2m1,
+           .b = kPackedE2m1,
+           .m = 128,
+           .n = 136,
+           .depth = 64,
+           .negate_b = true,
+           .vectors = 4,
+           .e4m3_scales = e4m3});
+    check({.instruction = "mxf4nvf4.block_scale.block16",
+           .a = kPackedE2m1,
+           .b = kPackedE2m1,
+           .m = 128,
+           .n = 64,
+           .depth = 64,
+           .tensor_a = true,
+           .vectors = 4,
+           .e4m3_scales = e4m3});
+  }
+}
+
+TEST_F(Tcgen05Products, WeightStationary) {
+  for (uint32_t m : {32u, 64u, 128u}) {
+    check({.instruction = "f16", .a = kBf16, .b = kBf16, .m = m, .n = 64, .depth = 16, .stationary = true});
+    check({.instruction = "f8f6f4.collector::b1::fill",
+           .a = kE4m3,
+           .b = kE4m3,
+           .m = m,
+           .n = 128,
+           .depth = 32,
+           .tensor_a = true,
+           .stationary = true});
+    check({.instruction = "i8",
+           .a = kS8,
+           .b = kS8,
+           .m = m,
+           .n = 256,
+           .depth = 32,
+           .transpose_b = true,
+           .stationary = true});
+  }
+}
+
+// Infinities and NaNs of an operand, through the emulator's one path for all kinds.
+TEST_F(Tcgen05Products, NotANumber) {
+  TensorInstruction product("tcgen05.mma.cta_group::1.kind::f16 [%d], %da, %db, %id, %p;");
+  Matrix a{128, 16, std::vector<uint32_t>(128 * 16, 0x3c00)}, b{8, 16, std::vector<uint32_t>(8 * 16, 0x3c00)};
+  a.bits[0] = 0x7c00;                        // row 0: infinity
+  a.bits[16] = 0x7c00, a.bits[17] = 0xfc00;  // row 1: infinity - infinity
+  a.bits[32] = 0x7e00;                       // row 2: NaN
+  std::vector<uint8_t> shared;
+  TensorCall call;
+  call.descriptor_a = place(a, kF16, false, false, 2, &shared);
+  call.descriptor_b = place(b, kF16, false, false, 2, &shared);
+  call.instruction = 1u << 4 | 1u << 17 | 8u << 24;
+  auto after = product.run(shared, random_tensor(1), call);
+  ASSERT_EQ(product.error, "");
+  EXPECT_EQ(after[0], 0x7f800000u);
+  EXPECT_EQ(after[kTensorColumns], 0x7fffffffu);
+  EXPECT_EQ(after[2 * kTensorColumns], 0x7fffffffu);
+  EXPECT_EQ(after[3 * kTensorColumns], 0x41800000u);  // 16
+}
+
+// Descriptors that mean nothing are refused, each with the reason.
+TEST_F(Tcgen05Products, WrongDescriptors) {
+  const uint64_t matrix = uint64_t(2) << 61 | uint64_t(1) << 46 | uint64_t(64) << 32;
+  const uint32_t instruction = 1u << 4 | 1u << 17 | 8u << 24;
+  auto error = [&](uint32_t id, uint64_t a, uint64_t b, uint32_t d = 0) {
+    TensorInstruction product("tcgen05.mma.cta_group::1.kind::f16 [%d], %da, %db, %id, %p;");
+    TensorCall call;
+    call.descriptor_a = a, call.descriptor_b = b, call.instruction = id, call.d = d;
+    product.run(std::vector<uint8_t>(32768, 0), random_tensor(1), call);
+    return product.error;
+  };
+  EXPECT_EQ(error(instruction, matrix, matrix), "");
+  EXPECT_THAT(error(instruction | 4, matrix, matrix), HasSubstr("sparse"));
+  EXPECT_THAT(error(instruction | 2u << 7, matrix, matrix), HasSubstr("element types 2 and 0"));
+  EXPECT_THAT(error(instruction | 2u << 24, matrix, matrix), HasSubstr("M = 160"));
+  EXPECT_THAT(error(instruction | 63u << 17, matrix, matrix), HasSubstr("N = 504"));
+  EXPECT_THAT(error(instruction, matrix | uint64_t(1) << 61, matrix), HasSubstr("swizzle mode 3"));
+  EXPECT_THAT(error(instruction, matrix, matrix & ~(uint64_t(1) << 46)), HasSubstr("fixed bits"));
+  EXPECT_THAT(error(instruction, matrix | uint64_t(1) << 49, matrix), HasSubstr("base offset"));
+  EXPECT_THAT(error(instruction, matrix | 0x3fff, matrix), HasSubstr("of shared memory"));
+  EXPECT_THAT(error(instruction, matrix, matrix, 3 << 16), HasSubstr("begins at lane 3"));
+  EXPECT_THAT(error(instruction, matrix, matrix, 508), HasSubstr("columns 508 to 515"));
+}
+
+}  // namespace
+}  // namespace rtjit
