@@ -29,6 +29,11 @@ inline bool is_written(const uint8_t* shadow, u32 bytes) {
   return word == kAll;
 }
 
+inline std::string who_raced(const Block& block, const RaceDetector::Conflict& conflict) {
+  if (block.races.is_agent(conflict.other_warp)) return "an asynchronous tcgen05 operation";
+  return fmt::format("warp {}", conflict.other_warp);
+}
+
 // Reports an access of shared memory that nothing orders after another warp's. False after a fault.
 template <bool Write>
 inline bool check_race(Warp& w, const Op& op, const uint8_t* shadow, u32 bytes, int lane) {
@@ -41,8 +46,8 @@ inline bool check_race(Warp& w, const Op& op, const uint8_t* shadow, u32 bytes, 
     return true;
   u64 address = conflict.offset;
   w.fault(op, FaultKind::race,
-          fmt::format("warp {} {} shared memory that warp {} {} at PTX line {}, and nothing orders the two",
-                      w.index(), Write ? "writes" : "reads", conflict.other_warp,
+          fmt::format("warp {} {} shared memory that {} {} at PTX line {}, and nothing orders the two", w.index(),
+                      Write ? "writes" : "reads", who_raced(block, conflict),
                       conflict.other_wrote ? "wrote" : "read", conflict.other_line),
           lane, &address);
   return false;

@@ -123,6 +123,7 @@ void run_commit(Warp& w, const Op& op) {
     arrival.issuer = &op;
     RaceDetector::Clock clock{};
     block.races.release(w.index(), &clock);
+    block.races.release(block.races.agent(w.index()), &clock);
     Block* owner = &block;
     Warp* warp = &w;
     const Op* issuer = &op;

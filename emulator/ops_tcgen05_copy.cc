@@ -54,6 +54,7 @@ void run_copy(Warp& w, const Op& op) {
     if (w.stop) return;
     TensorMemory& memory = w.block().tensor_memory();
     if (!memory.check_group(w, op, op.small)) return;
+    w.block().races.hand_to_agent(w.index());
     u32 address = tensor_address(w, w.program().lists.data() + op.list, l), base = address >> 16;
     u64 at = address;
     u32 most = shape == CopyShape::r4_256b ? 31 : 0;

@@ -44,6 +44,7 @@ class Product {
         list_(w.program().lists.data() + op.list) {}
 
   void run() {
+    w_.block().races.hand_to_agent(w_.index());
     if (!read_operands() || !check_regions() || !gather()) return;
     if (kind_ == ProductKind::i8)
       multiply_integers();

@@ -20,7 +20,26 @@ class RaceDetector {
       clocks_[w].fill(0);
       clocks_[w][w] = 1;
     }
+    has_agent_ = warps <= kAgent;
+    if (has_agent_) {
+      clocks_[kAgent].fill(0);
+      clocks_[kAgent][kAgent] = 1;
+    }
     shared_.fill(0);
+  }
+
+  // Asynchronous operations of the tensor core have a clock of their own: what they read and wrote is ordered
+  // before others by the mbarrier of a commit alone, whatever else orders the warp that issued them. A block of 32
+  // warps has no clock to spare; there they count as done by their issuer.
+  static constexpr uint32_t kAgent = 31;
+  uint32_t agent(uint32_t warp) const { return has_agent_ ? kAgent : warp; }
+  bool is_agent(uint32_t warp) const { return has_agent_ && warp == kAgent; }
+  // What the warp knows, the operations that it issues now know too.
+  void hand_to_agent(uint32_t warp) {
+    if (!has_agent_) return;
+    Clock known{};
+    release(warp, &known);
+    acquire(kAgent, known);
   }
 
   // Room for memory beside shared memory: the offset at which its `bytes` begin.
@@ -108,6 +127,7 @@ class RaceDetector {
   std::vector<Word> words_;
   std::array<Clock, 32> clocks_{};
   Clock shared_{};
+  bool has_agent_ = false;
 };
 
 }  // namespace rtjit::emu

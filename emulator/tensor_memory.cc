@@ -111,7 +111,7 @@ bool TensorMemory::deallocate(Warp& warp, const Op& op, uint32_t address, uint32
                  "this tensor memory is deallocated, but " + describe(pending) + " has not been waited for");
       return false;
     }
-    if (!check_race(warp, op, -1, region, true)) return false;
+    if (!check_race(warp, op, -1, region, true, false)) return false;
     allocations_.erase(allocations_.begin() + static_cast<long>(i));
     return true;
   }
@@ -179,25 +179,29 @@ bool TensorMemory::check(Warp& warp, const Op& op, int lane, const TensorRegion&
                lane, &address);
     return false;
   }
-  return check_race(warp, op, lane, region, writes(access));
+  bool asynchronous = access != TensorAccess::load && access != TensorAccess::store;
+  return check_race(warp, op, lane, region, writes(access), asynchronous);
 }
 
 // Accesses have a grain of 16 lanes, so one word of the race detector stands for a column of 16 lanes.
-bool TensorMemory::check_race(Warp& warp, const Op& op, int lane, const TensorRegion& region, bool write) {
+bool TensorMemory::check_race(Warp& warp, const Op& op, int lane, const TensorRegion& region, bool write,
+                              bool asynchronous) {
   if (!race_base_) return true;
+  u32 who = asynchronous ? block_->races.agent(warp.index()) : warp.index();
   for (u32 g = 0; g < kGroups; ++g) {
     if (!(region.lanes[g / 4] >> g % 4 * kLaneGroup & 0xffff)) continue;
     u32 offset = race_base_ + (g * kColumns + region.column) * 4;
-    RaceDetector::Conflict c = write ? block_->races.write(warp.index(), offset, region.columns * 4, op.line)
-                                     : block_->races.read(warp.index(), offset, region.columns * 4, op.line);
+    RaceDetector& races = block_->races;
+    RaceDetector::Conflict c = write ? races.write(who, offset, region.columns * 4, op.line)
+                                     : races.read(who, offset, region.columns * 4, op.line);
     if (!c.found) continue;
     u64 column = (c.offset - race_base_) / 4 % kColumns, address = column | g * kLaneGroup << 16;
-    warp.fault(
-        op, FaultKind::race,
-        fmt::format("warp {} {} tensor memory that warp {} {} at PTX line {}, and nothing orders the two",
-                    warp.index(), write ? "writes" : "reads", c.other_warp, c.other_wrote ? "wrote" : "read",
-                    c.other_line),
-        lane, &address);
+    warp.fault(op, FaultKind::race,
+               fmt::format("{} {} tensor memory that {} {} at PTX line {}, and nothing orders the two",
+                           asynchronous ? "this operation" : fmt::format("warp {}", warp.index()),
+                           write ? "writes" : "reads", who_raced(*block_, c),
+                           c.other_wrote ? "wrote" : "read", c.other_line),
+               lane, &address);
     return false;
   }
   return true;

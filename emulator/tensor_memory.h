@@ -108,7 +108,8 @@ class TensorMemory {
     const Op* op = nullptr;
     Warp* warp = nullptr;
   };
-  bool check_race(Warp& warp, const Op& op, int lane, const TensorRegion& region, bool write);
+  bool check_race(Warp& warp, const Op& op, int lane, const TensorRegion& region, bool write,
+                  bool asynchronous);
   std::string describe(const Pending& pending) const;
 
   Block* block_;

@@ -14,7 +14,19 @@ const uint8_t* PieceReader::read(u32 address) {
   const uint8_t* piece = warp_.locate<ptx::Space::shared>(op_, address, lane_, 16, 16, Access::read, &shadow);
   if (!piece) return nullptr;
   if (!is_written(shadow, 16) && !warp_.check_written(op_, shadow, 16, lane_, address)) return nullptr;
-  if (!check_race<false>(warp_, op_, shadow, 16, lane_)) return nullptr;
+  Block& block = warp_.block();
+  if (block.launch().strictness.races) {
+    RaceDetector::Conflict c = block.races.read(block.races.agent(warp_.index()), address, 16, op_.line);
+    if (c.found) {
+      u64 at = c.offset;
+      warp_.fault(
+          op_, FaultKind::race,
+          fmt::format("an operand in shared memory that {} wrote at PTX line {}, and nothing orders the two",
+                      who_raced(block, c), c.other_line),
+          lane_, &at);
+      return nullptr;
+    }
+  }
   snapshot_.addresses.push_back(address);
   snapshot_.bytes.insert(snapshot_.bytes.end(), piece, piece + 16);
   return piece;

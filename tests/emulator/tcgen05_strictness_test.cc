@@ -69,10 +69,11 @@ extern "C" __global__ void k(u32* out) {
 }
 )";
 
-std::string run(const std::string& body, int threads = 128, uint64_t failed_waits = 0) {
+std::string run(const std::string& body, int threads = 128, uint64_t failed_waits = 0, bool races = true) {
   std::string text = kSource;
   text.replace(text.find("BODY"), 4, body);
   EmulatorOptions options;
+  options.strictness.races = races;
   if (failed_waits) options.strictness.failed_waits_per_block = failed_waits;
   Emulator emulator("sm_100a", options);
   emulator.compile(text);
@@ -103,15 +104,33 @@ TEST(Tcgen05Strictness, ResultUsedBeforeTheCommitIsWaitedFor) {
 }
 
 TEST(Tcgen05Strictness, OperandsInSharedMemoryMustStay) {
-  auto change = [](const std::string& before, const std::string& after) {
-    return run(kProduct + before + "wait(); sync();" + after + kEnd);
+  auto change = [](const std::string& before, const std::string& after, bool races = true) {
+    return run(kProduct + before + "wait(); sync();" + after + kEnd, 128, 0, races);
   };
+  // The thread that issued the product, another one, and another one behind a barrier.
   const std::string overwrite = "if (t == 0) *(u32*)(sb + 4) = 0;";
-  std::string error = change(overwrite, "");
+  for (std::string by : {overwrite, std::string("if (t == 64) *(u32*)(sa + 4) = 0;"),
+                         std::string("sync(); if (t == 64) *(u32*)(sa + 4) = 0;")}) {
+    std::string error = change(by, "");
+    EXPECT_THAT(error,
+                HasSubstr("writes shared memory that an asynchronous tcgen05 operation read at PTX line"));
+    EXPECT_THAT(error, HasSubstr("(st.shared"));
+  }
+  EXPECT_EQ(change("", overwrite), "");
+  // Without the race detector the operation itself sees it.
+  std::string error = change(overwrite, "", false);
   EXPECT_THAT(error, HasSubstr("was changed before the instruction completed"));
   EXPECT_THAT(error, HasSubstr("(tcgen05.mma.cta_group::1.kind::f16), block (0,0,0), thread (0,0,0)"));
-  EXPECT_THAT(change("if (t == 64) *(u32*)(sa + 4) = 0;", ""), HasSubstr("race"));
-  EXPECT_EQ(change("", overwrite), "");
+  EXPECT_EQ(change("", overwrite, false), "");
+}
+
+// A barrier after the issue does not order a result for warps that did not wait for the mbarrier themselves.
+TEST(Tcgen05Strictness, EveryReaderIsOrderedAfterTheCommit) {
+  const std::string load = "out[t] = ld(base + lanes); wait_ld();";
+  EXPECT_THAT(
+      run(kProduct + "sync(); if (w == 0) wait(); for (int i = 0; i < 2000; ++i) out[128 + t] = i;" + load),
+      HasSubstr("race"));
+  EXPECT_EQ(run(kProduct + "sync(); if (w == 0) wait(); sync();" + load + kEnd), "");
 }
 
 TEST(Tcgen05Strictness, StoresAndLoadsNeedTheirWaits) {

@@ -91,7 +91,7 @@ class TensorInstruction {
   std::vector<uint32_t> run(const std::vector<uint8_t>& shared, const std::vector<uint32_t>& before,
                             const TensorCall& call) {
     auto out = emulator_.empty<uint32_t>(before.size());
-    auto image = emulator_.buffer(shared), memory = emulator_.buffer(std::vector<uint8_t>());
+    auto image = emulator_.buffer(shared);
     auto tensor = emulator_.buffer(before);
     auto bytes = static_cast<uint32_t>(shared.size());
     Status status =
@@ -101,8 +101,7 @@ class TensorInstruction {
     error = status.ok() ? "" : status.error().message;
     std::vector<uint32_t> result;
     if (status.ok()) result = emulator_.read(out);
-    for (DevicePtr p : {out.address, image.address, tensor.address, memory.address})
-      emulator_.device().free(p);
+    for (DevicePtr p : {out.address, image.address, tensor.address}) emulator_.device().free(p);
     return result;
   }
   std::string error;
