@@ -14,9 +14,11 @@ namespace {
 using ptx::Operand;
 
 // mods: 0-2 kind, 3-5 scales of a row along k, 6 A in tensor memory, 7 .ws, 8 predicate negated, 9 lanes are
-// disabled, 10 D is scaled. imm: the scaling's exponent. a: A's descriptor, b: B's, c: the instruction
-// descriptor, d: unused. The list: D, A (tensor memory), predicate, scales A and B, mask of disabled lanes.
-constexpr u32 kTensorA = 1 << 6, kStationaryB = 1 << 7, kNotPredicate = 1 << 8, kDisables = 1 << 9;
+// disabled, 10 zero-column mask. imm: the scaling's exponent. a: A's descriptor, b: B's, c: the instruction
+// descriptor, d: unused. The list: D, A (tensor memory), predicate, scales A and B, mask of disabled lanes or
+// of columns.
+constexpr u32 kTensorA = 1 << 6, kStationaryB = 1 << 7, kNotPredicate = 1 << 8, kDisables = 1 << 9,
+              kMasksColumns = 1 << 10;
 
 // Where rows and columns of D lie. A row's columns are cut into parts, which lie in lanes further down.
 struct DataPath {
@@ -90,6 +92,7 @@ class Product {
       scale_b_ = tensor_address(w_, next + kTensorAddressEntries, lane_) & 0x3fffffff;
       next += 2 * kTensorAddressEntries;
     }
+    if (op_.mods & kMasksColumns) columns_ = read_column_mask(w_.reg<u64>(next[0])[lane_], t_.n, path_.parts);
     for (int i = 0; i < 4; ++i) disabled_[i] = op_.mods & kDisables ? w_.reg<u32>(next[i])[lane_] : 0;
     return true;
   }
@@ -173,11 +176,17 @@ class Product {
                       kRowBytes);
       }
     } else if (!gather_shared(w_, op_, lane_, w_.reg<u64>(op_.a)[lane_], t_.transpose_a, element_bytes(t_.a),
-                              t_.m, raw_a_.data(), &snapshot_)) {
+                              0, t_.m, {}, raw_a_.data(), &snapshot_)) {
       return false;
     }
-    if (!gather_shared(w_, op_, lane_, w_.reg<u64>(op_.b)[lane_], t_.transpose_b, element_bytes(t_.b), t_.n,
-                       raw_b_.data(), &snapshot_))
+    if (columns_.shift > t_.most_shift) {
+      fault(FaultKind::tensor_memory,
+            fmt::format("the zero-column mask shifts by {}, the instruction descriptor allows {}",
+                        columns_.shift, t_.most_shift));
+      return false;
+    }
+    if (!gather_shared(w_, op_, lane_, w_.reg<u64>(op_.b)[lane_], t_.transpose_b, element_bytes(t_.b),
+                       columns_.shift, t_.n, columns_.zero, raw_b_.data(), &snapshot_))
       return false;
     if (!scale_vectors_) return true;
     return gather_scales(scale_a_, t_.scale_id_a, t_.m, &scales_a_) &&
@@ -316,6 +325,7 @@ class Product {
   u32 scale_vectors_ = 0, d_ = 0, a_ = 0, scale_a_ = 0, scale_b_ = 0;
   u32 disabled_[4] = {};
   bool accumulate_ = false;
+  ColumnMask columns_;
   std::vector<TensorRegion> factors_;
   SharedSnapshot snapshot_;
   std::vector<uint8_t> raw_a_, raw_b_;
@@ -388,13 +398,17 @@ void decode_tensor_product(Decoder& d) {
     for (const Operand& o : mask->elements) d.add_list(d.source(o, 32));
   }
   if (next < d.operand_count()) {
-    if (stationary) return d.fail("a zero-column mask is not supported");
-    auto exponent = d.immediate(next++);
-    bool may_scale =
-        kind == static_cast<int>(ProductKind::f16) || kind == static_cast<int>(ProductKind::tf32);
-    if (!exponent || *exponent < 0 || *exponent > 15 || !may_scale)
-      return d.fail("scale-input-d is a constant from 0 to 15, for .kind::f16 and .kind::tf32");
-    d.op.imm = static_cast<u64>(*exponent);
+    if (stationary) {
+      d.add_list(d.source(next++, 64));
+      d.op.mods |= kMasksColumns;
+    } else {
+      auto exponent = d.immediate(next++);
+      bool may_scale =
+          kind == static_cast<int>(ProductKind::f16) || kind == static_cast<int>(ProductKind::tf32);
+      if (!exponent || *exponent < 0 || *exponent > 15 || !may_scale)
+        return d.fail("scale-input-d is a constant from 0 to 15, for .kind::f16 and .kind::tf32");
+      d.op.imm = static_cast<u64>(*exponent);
+    }
   }
   d.expect_operands(next, next);
   if (stationary && vectors) return d.fail(".ws has no block-scaled kinds");

@@ -99,6 +99,7 @@ std::string ProductDescriptor::read(uint32_t bits, ProductKind kind, uint32_t gr
     if (saturate && kind != ProductKind::i8) return "bit 3 (saturation) is for .kind::i8 only";
     if (kind == ProductKind::i8 && (negate_a || negate_b)) return ".kind::i8 cannot negate";
     if (field(23, 1) || field(29, 1)) return "bits 23 and 29 of the descriptor must be 0";
+    most_shift = field(30, 2) ? 4u << field(30, 2) : 0;
     if (field(30, 2) && !stationary_b) return "bits 30 and 31 (maximum shift) are for .ws only";
   }
   auto narrow = [](MmaElement e) { return bits_of(e) < 8; };
@@ -109,6 +110,22 @@ std::string ProductDescriptor::read(uint32_t bits, ProductKind kind, uint32_t gr
   if (!shape_exists(m, n, kind, group, stationary_b))
     return fmt::format("M = {}, N = {} is not a shape of this kind with .cta_group::{}", m, n, group);
   return {};
+}
+
+ColumnMask read_column_mask(uint64_t bits, uint32_t n, uint32_t parts) {
+  ColumnMask mask;
+  mask.zero.assign(n, false);
+  mask.shift = static_cast<uint32_t>(bits >> 56 & 63);
+  if (!(bits >> 39 & 1)) return mask;
+  auto zeros = static_cast<uint32_t>(bits >> 40 & 255) + 1,
+       used = static_cast<uint32_t>(bits >> 48 & 255) + 1;
+  for (uint32_t c = 0; c < n; ++c) {
+    uint32_t part = c / (n / parts), start = static_cast<uint32_t>(bits >> (8 * part) & 255);
+    bool begins_with_zeros = bits >> (32 + part) & 1;
+    uint32_t at = (c % (n / parts) + start) % (zeros + used);
+    mask.zero[c] = begins_with_zeros ? at < zeros : at >= used;
+  }
+  return mask;
 }
 
 }  // namespace rtjit::emu

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "emulator/mma_elements.h"
 
@@ -18,6 +19,7 @@ struct ProductDescriptor {
   bool saturate = false;   // integers
   bool negate_a = false, negate_b = false, transpose_a = false, transpose_b = false;
   bool scales_e4m3 = false;                 // block scales are ue4m3 instead of ue8m0
+  uint32_t most_shift = 0;                  // columns that .ws may shift B by
   uint32_t scale_id_a = 0, scale_id_b = 0;  // byte of a word where the scales begin
 
   // Reads the fields of a kind. Returns what is wrong with them, "" when nothing is. *unsupported: it is
@@ -25,5 +27,13 @@ struct ProductDescriptor {
   std::string read(uint32_t bits, ProductKind kind, uint32_t group, uint32_t scale_vectors, bool stationary_b,
                    bool* unsupported);
 };
+
+// The zero-column mask of .ws: which of the n columns of B count as zeros.
+struct ColumnMask {
+  std::vector<bool> zero;
+  uint32_t shift = 0;  // column c of the product is column c + shift of B
+};
+// `parts`: how many parts of n have a start and a first span of their own.
+ColumnMask read_column_mask(uint64_t bits, uint32_t n, uint32_t parts);
 
 }  // namespace rtjit::emu

@@ -33,7 +33,8 @@ const uint8_t* PieceReader::read(u32 address) {
 }
 
 bool gather_shared(Warp& w, const Op& op, int lane, u64 descriptor, bool transposed, u32 element_bytes,
-                   u32 rows, uint8_t* out, SharedSnapshot* snapshot) {
+                   u32 first, u32 rows, const std::vector<bool>& zero, uint8_t* out,
+                   SharedSnapshot* snapshot) {
   MatrixDescriptor matrix(descriptor);
   bool unsupported = false;
   if (std::string problem = matrix.problem(transposed, element_bytes == 4, &unsupported); !problem.empty()) {
@@ -43,10 +44,13 @@ bool gather_shared(Warp& w, const Op& op, int lane, u64 descriptor, bool transpo
   PieceReader reader(w, op, lane, snapshot);
   snapshot->addresses.reserve(snapshot->addresses.size() + rows * 2);
   snapshot->bytes.reserve(snapshot->bytes.size() + rows * kRowBytes);
+  std::memset(out, 0, rows * kRowBytes);
+  auto wanted = [&](u32 row) { return row < rows && (zero.empty() || !zero[row]); };
   if (!transposed) {
     for (u32 row = 0; row < rows; ++row) {
+      if (!wanted(row)) continue;
       for (u32 piece = 0; piece < kRowBytes / 16; ++piece) {
-        const uint8_t* from = reader.read(matrix.row_piece(row, piece));
+        const uint8_t* from = reader.read(matrix.row_piece(first + row, piece));
         if (!from) return false;
         std::memcpy(out + row * kRowBytes + piece * 16, from, 16);
       }
@@ -55,12 +59,15 @@ bool gather_shared(Warp& w, const Op& op, int lane, u64 descriptor, bool transpo
   }
   u32 rows_per_piece = 16 / element_bytes;
   for (u32 k = 0; k < kRowBytes / element_bytes; ++k) {
-    for (u32 piece = 0; piece < rows / rows_per_piece; ++piece) {
-      const uint8_t* from = reader.read(matrix.column_piece(k, piece));
-      if (!from) return false;
-      for (u32 i = 0; i < rows_per_piece; ++i)
-        std::memcpy(out + (piece * rows_per_piece + i) * kRowBytes + k * element_bytes,
-                    from + i * element_bytes, element_bytes);
+    for (u32 piece = first / rows_per_piece; piece * rows_per_piece < first + rows; ++piece) {
+      const uint8_t* from = nullptr;
+      for (u32 i = 0; i < rows_per_piece; ++i) {
+        u32 row = piece * rows_per_piece + i - first;  // wraps below `first`, and then is not wanted
+        if (!wanted(row)) continue;
+        if (!from) from = reader.read(matrix.column_piece(k, piece));
+        if (!from) return false;
+        std::memcpy(out + row * kRowBytes + k * element_bytes, from + i * element_bytes, element_bytes);
+      }
     }
   }
   return true;

@@ -30,9 +30,11 @@ class PieceReader {
   SharedSnapshot& snapshot_;
 };
 
-// `rows` rows of 32 bytes, k running fastest, whatever the layout. False after a fault.
+// `rows` rows of 32 bytes from row `first` on, k running fastest, whatever the layout. Rows whose entry in
+// `zero` is set become zeros and need not exist. False after a fault.
 bool gather_shared(Warp& w, const Op& op, int lane, u64 descriptor, bool transposed, u32 element_bytes,
-                   u32 rows, uint8_t* out, SharedSnapshot* snapshot);
+                   u32 first, u32 rows, const std::vector<bool>& zero, uint8_t* out,
+                   SharedSnapshot* snapshot);
 
 // How elements lie in the 32 bytes of a row.
 enum class Packing : uint8_t {

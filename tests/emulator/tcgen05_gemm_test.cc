@@ -1,8 +1,8 @@
 // Whole matrix products on tcgen05, written in CUDA as a kernel for sm_100a would be, against sums in double.
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cmath>
+#include <ctime>
 #include <random>
 
 #include "emulator/emulator.h"
@@ -210,6 +210,24 @@ TEST(Tcgen05Gemm, BlockScaledE4m3) {
       ASSERT_NEAR(d[m * kN + n], sum, kK * magnitude * 0x1p-24) << m << " " << n;
     }
   }
+}
+
+// A tile of 128 x 128, 64 of k, takes a few milliseconds; the limit leaves room for slow machines and
+// sanitizers.
+TEST(Tcgen05Gemm, TimeOfATile) {
+  constexpr size_t kM = 128, kN = 128, kSteps = 32, kK = kSteps * 64;
+  Emulator emulator("sm_100a");
+  emulator.compile(std::string(kPrelude) + kHalfKernel);
+  auto a = emulator.buffer(std::vector<uint16_t>(kM * kK, 0x3f80)),
+       b = emulator.buffer(std::vector<uint16_t>(kN * kK, 0x3f80));
+  auto d = emulator.empty<float>(kM * kN);
+  std::clock_t start = std::clock();
+  Status status = emulator.run("gemm", 1, 128, 65536, a, b, d, int(kN), int(kK));
+  double milliseconds = 1000.0 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC / kSteps;
+  ASSERT_TRUE(status.ok()) << status.error().message;
+  RecordProperty("milliseconds_per_tile", std::to_string(milliseconds));
+  EXPECT_LT(milliseconds, 50);
+  EXPECT_EQ(emulator.read(d)[77], kK);
 }
 
 }  // namespace

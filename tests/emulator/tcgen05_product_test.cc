@@ -121,7 +121,10 @@ struct Case {
   uint32_t exponent = 0;  // scale-input-d
   uint32_t vectors = 0, id_a = 0, id_b = 0;
   bool e4m3_scales = false, mask = false;
-  uint32_t lane = 0;  // of D and A
+  uint32_t lane = 0;         // of D and A
+  uint64_t column_mask = 0;  // .ws: the zero-column mask, and what it says: a digit per column, 1 for zeros
+  std::string zeros = "";
+  uint32_t shift = 0;
 };
 
 std::string text_of(const Case& c) {
@@ -130,6 +133,7 @@ std::string text_of(const Case& c) {
                      ", %db, %id, ";
   if (c.vectors) text += "[%sa], [%sb], ";
   if (c.mask) text += "{%m0, %m1, %m2, %m3}, ";
+  if (c.column_mask) return text + "%p, " + std::to_string(c.column_mask) + ";";
   return text + "%p" + (c.exponent ? ", " + std::to_string(c.exponent) : "") + ";";
 }
 
@@ -147,7 +151,12 @@ class Tcgen05Products : public testing::Test {
       found = kernels_.emplace(text, std::make_unique<TensorInstruction>(text)).first;
     bool padded = std::string(c.instruction).find("f8f6f4") != std::string::npos;
     bool integer = c.a.exponent == 0, half_rows = c.m == 64 && !c.stationary;
-    Matrix a = random_matrix(generator_, c.m, c.depth, c.a), b = random_matrix(generator_, c.n, c.depth, c.b);
+    Matrix a = random_matrix(generator_, c.m, c.depth, c.a),
+           b = random_matrix(generator_, c.n + (c.shift ? 16 : 0), c.depth, c.b);
+    auto zeroed = [&](uint32_t n) { return n < c.zeros.size() && c.zeros[n] == '1'; };
+    for (uint32_t n = 0; n < c.n; ++n) {  // not even a NaN of a zeroed column may count
+      if (zeroed(n) && c.b.exponent) b.bits[(n + c.shift) * c.depth] = (1u << (c.b.bits - 1)) - 1;
+    }
     std::vector<uint8_t> shared;
     std::vector<uint32_t> before = random_tensor(static_cast<uint32_t>(generator_()));
     TensorCall call;
@@ -217,6 +226,7 @@ class Tcgen05Products : public testing::Test {
       call.instruction |= c.id_b << 4 | c.id_a << 29 | u(!c.e4m3_scales) << 23;
     else
       call.instruction |= (integer ? 2u : c.half_sums ? 0u : 1u) << 4 | u(c.saturate) << 3;
+    if (c.shift) call.instruction |= 1u << 30;
     std::vector<uint32_t> after = found->second->run(shared, before, call);
     ASSERT_EQ(found->second->error, "");
     for (uint32_t row = 0; row < c.m; ++row) {
@@ -227,7 +237,8 @@ class Tcgen05Products : public testing::Test {
         double sum = 0, magnitude = 0;
         for (uint32_t k = 0; k < c.depth; ++k) {
           double product = value_of(a.at(row, k), c.a) * scale_value(320, c.id_a, row, k) *
-                           value_of(b.at(n, k), c.b) * scale_value(352, c.id_b, n, k);
+                           (zeroed(n) ? 0.0 : value_of(b.at(n + c.shift, k), c.b)) *
+                           scale_value(352, c.id_b, n, k);
           if (c.negate_a != c.negate_b) product = -product;
           sum += product;
           magnitude += std::fabs(product);
@@ -497,6 +508,63 @@ TEST_F(Tcgen05Products, WeightStationary) {
            .transpose_b = true,
            .stationary = true});
   }
+}
+
+// The masks are the examples of the PTX ISA, spelt out from their first columns.
+TEST_F(Tcgen05Products, ZeroColumnMasks) {
+  auto spell = [](uint32_t columns, std::vector<std::string> starts) {
+    std::string all;
+    for (const std::string& start : starts) {
+      std::string part = start;
+      while (part.size() < columns / starts.size()) part += start.substr(start.size() - 7);
+      all += part.substr(0, columns / starts.size());
+    }
+    return all;
+  };
+  const uint64_t spans = uint64_t(2) << 40 | uint64_t(3) << 48 | uint64_t(1) << 39;
+  for (bool transposed : {false, true}) {
+    check({.instruction = "f16",
+           .a = kBf16,
+           .b = kBf16,
+           .m = 128,
+           .n = 64,
+           .depth = 16,
+           .transpose_b = transposed,
+           .stationary = true,
+           .column_mask = spans,
+           .zeros = spell(64, {"0000111"})});
+    check({.instruction = "f16",
+           .a = kBf16,
+           .b = kBf16,
+           .m = 64,
+           .n = 128,
+           .depth = 16,
+           .transpose_b = transposed,
+           .stationary = true,
+           .column_mask = spans | uint64_t(1) << 32,
+           .zeros = spell(128, {"1110000", "0000111"})});
+    uint64_t fourth = spans | uint64_t(3) << 32 | uint64_t(2) << 56 | 0x01020100;
+    check({.instruction = "f16",
+           .a = kBf16,
+           .b = kBf16,
+           .m = 32,
+           .n = 128,
+           .depth = 16,
+           .transpose_b = transposed,
+           .stationary = true,
+           .column_mask = fourth,
+           .zeros = spell(128, {"1110000", "110000111", "001110000", "0001110000"}),
+           .shift = 2});
+  }
+  uint64_t off = uint64_t(4) << 40 | uint64_t(3) << 48;  // the mask is not to be generated
+  check({.instruction = "i8",
+         .a = kS8,
+         .b = kS8,
+         .m = 128,
+         .n = 64,
+         .depth = 32,
+         .stationary = true,
+         .column_mask = off});
 }
 
 // Infinities and NaNs of an operand, through the emulator's one path for all kinds.
