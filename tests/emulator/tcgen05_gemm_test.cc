@@ -212,6 +212,19 @@ TEST(Tcgen05Gemm, BlockScaledE4m3) {
   }
 }
 
+TEST(Tcgen05Gemm, TargetsOfTheFamily) {
+  for (const char* target : {"sm_100f", "sm_103a", "sm_110a"}) {
+    Emulator emulator(target);
+    emulator.compile(std::string(kPrelude) + kHalfKernel);
+    auto a = emulator.buffer(std::vector<uint16_t>(128 * 64, 0x3f80)),
+         b = emulator.buffer(std::vector<uint16_t>(128 * 64, 0x4000));
+    auto d = emulator.empty<float>(128 * 128);
+    Status status = emulator.run("gemm", 1, 128, 65536, a, b, d, 128, 64);
+    ASSERT_TRUE(status.ok()) << target << ": " << status.error().message;
+    EXPECT_EQ(emulator.read(d), std::vector<float>(128 * 128, 128.0f)) << target;
+  }
+}
+
 // A tile of 128 x 128, 64 of k, takes a few milliseconds; the limit leaves room for slow machines and
 // sanitizers.
 TEST(Tcgen05Gemm, TimeOfATile) {

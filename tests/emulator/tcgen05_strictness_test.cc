@@ -221,6 +221,22 @@ TEST(Tcgen05Strictness, CommitNeedsAnMbarrierThatExpectsIt) {
   EXPECT_THAT(run("wait();" + kEnd, 128, 1000), HasSubstr("deadlock"));
 }
 
+TEST(Tcgen05Strictness, CopiesAndOperandsInTensorMemory) {
+  const std::string load = "out[t] = ld(base + lanes + 32); wait_ld();", copy = "cp(base + 32, da);";
+  EXPECT_THAT(run("if (t == 0) { " + copy + " commit(); } __syncwarp();" + load),
+              HasSubstr("the tcgen05.cp at PTX line"));
+  EXPECT_EQ(run("if (t == 0) { " + copy + " commit(); } __syncwarp(); wait();" + load + kEnd), "");
+  // A of a product that is under way is overwritten.
+  const std::string product =
+      "if (t == 0) { " + copy + " mma_ts(base, base + 32, db); commit(); } __syncwarp();";
+  const std::string store = "st(base + lanes + 32, 0); wait_st();";
+  EXPECT_THAT(run(product + store), HasSubstr("has not been waited for with tcgen05.commit"));
+  EXPECT_EQ(run(product + "wait();" + store + kEnd), "");
+  // The result of a product is no operand of another until it has been waited for.
+  EXPECT_THAT(run("if (t == 0) { mma(base + 32, da, db, 8, 0); mma_ts(base, base + 32, db); }"),
+              HasSubstr("has not been waited for"));
+}
+
 // Two products of different shapes on one accumulator are not ordered by themselves.
 TEST(Tcgen05Strictness, ProductsOfOtherShapes) {
   EXPECT_THAT(run("if (t == 0) { mma(base, da, db, 16, 0); mma(base, da, db, 8, 1); commit(); } wait();"),
