@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "cache/binary_sql.h"
+#include "cache/foreign_file.h"
 #include "cache/layer.h"
 #include "cache/pack.h"
 #include "cache/row_fields.h"
@@ -124,7 +125,9 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
   store->state_ = std::make_unique<State>(options.warn);
   State& state = *store->state_;
   std::string path = options.path;
-  if (path.empty()) {
+  if (!path.empty()) {
+    if (Status status = refuse_foreign_file(path); !status.ok()) return status.error();
+  } else {
     Result<std::string> found = user_cache_path();
     if (found.ok()) {
       path = *found;

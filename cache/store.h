@@ -33,7 +33,8 @@ Result<std::string> user_cache_path();
 // aside and counts as empty. Neither fails a lookup.
 class Store {
  public:
-  // An error only where the file of trusted keys cannot be read.
+  // An error only where the file of trusted keys cannot be read, or (ErrorCode::invalid_argument) where options.path
+  // names a file that is no database and never was a cache; it is left as it is.
   static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
   ~Store();
 

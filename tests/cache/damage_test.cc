@@ -151,12 +151,40 @@ TEST(Damage, AReadOnlyLayerIsNeverTouched) {
   }
 }
 
-TEST(Damage, AFileThatIsNoDatabaseIsSetAsideWithOneWarning) {
+// A file that the user named may be anything, and theirs.
+TEST(Damage, ANamedFileThatNeverWasADatabaseIsRefusedAndLeftAsItIs) {
   const TempFolder folder;
+  const std::string path = folder.file("notes.txt");
+  for (const std::string& bytes : {std::string("do not lose me\n"), std::string(5000, 'x')}) {
+    write_file(path, bytes);
+    const Result<std::unique_ptr<Store>> store = Store::open(StoreOptions{.path = path});
+    ASSERT_FALSE(store.ok());
+    EXPECT_EQ(store.error().code, ErrorCode::invalid_argument);
+    EXPECT_THAT(store.error().message, HasSubstr(path + " is not a cache and is left as it is"));
+    EXPECT_EQ(read_file(path), bytes);
+    EXPECT_EQ(files_in(folder.path()).size(), 1u);
+  }
+}
+
+TEST(Damage, ANamedCacheWithADamagedHeaderIsSetAside) {
+  const TempFolder folder;
+  const std::string path = folder.file("cache.db");
+  std::string bytes = healthy_file();
+  std::fill_n(bytes.begin(), 16, '\x55');
+  write_file(path, bytes);
+  WatchedStore store(path);
+  EXPECT_TRUE(store->put_row(sample_row(1)).ok());
+  EXPECT_EQ(count_set_aside(folder.path()), 1);
+}
+
+TEST(Damage, ADefaultCacheThatIsNoDatabaseIsSetAsideWithOneWarning) {
+  const TempFolder folder;
+  setenv("RTJIT_CACHE", folder.path().c_str(), 1);
   const std::string path = folder.file("cache.db");
   const std::string bytes(5000, 'x');
   write_file(path, bytes);
-  WatchedStore store(path);
+  WatchedStore store("");
+  unsetenv("RTJIT_CACHE");
   EXPECT_THAT(*store->rows(any_row()), IsEmpty());
   ASSERT_TRUE(store->put_row(sample_row(1)).ok());
   EXPECT_EQ(store->rows(any_row())->size(), 1u);

@@ -139,7 +139,7 @@ TEST(Processes, ADamagedFileIsSetAsideOnceByAllOfThem) {
   for (int round = 0; round < 5; ++round) {
     const TempFolder folder;
     const std::string path = folder.file("cache.db");
-    write_file(path, std::string(8192, 'z'));
+    write_file(path, std::string("SQLite format 3\0", 16) + std::string(8192, 'z'));
     std::vector<pid_t> children;
     for (int i = 0; i < 8; ++i) {
       children.push_back(start_child([&, i] {

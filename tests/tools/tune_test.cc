@@ -169,6 +169,15 @@ TEST_F(TuneCommand, ADatabaseThatCannotBeWrittenIsAnErrorBeforeTheWork) {
   EXPECT_NE(nowhere.error_output.find("cannot be written"), std::string::npos) << nowhere.error_output;
 }
 
+TEST_F(TuneCommand, ANamedFileThatIsNoCacheIsRefusedAndKept) {
+  const std::string path = folder_ + "/notes.txt";
+  std::ofstream(path) << "do not lose me\n";
+  const auto refused = run(call("query", "sm_90a", {"--tokens", "1", "--db", path}));
+  EXPECT_EQ(refused.exit.code, 2);
+  EXPECT_NE(refused.error_output.find("notes.txt is not a cache"), std::string::npos) << refused.error_output;
+  EXPECT_TRUE(std::filesystem::exists(path));
+}
+
 TEST_F(TuneCommand, ExplainShowsEverySizeThatWasAskedFor) {
   const std::vector<std::string> rest = {"--static", "--config", "stage=gemm1,variant=reference,acc=f32"};
   const auto buckets = [&](std::vector<std::string> more) {
