@@ -145,12 +145,6 @@ Status check_request(const LookupRequest& request) {
   return {};
 }
 
-bool is_seed(const TuningRow& row, const LookupRequest& request) {
-  if (row.key.problem != request.problem || row.key.bucket < 1) return false;
-  if (row.verdict != Verdict::ok || row.knowledge == Knowledge::none || std::isnan(row.time_us)) return false;
-  return row.key.template_hash != request.template_hash || row.key.sku != request.sku;
-}
-
 }  // namespace
 
 const char* to_string(Provenance provenance) {
@@ -196,29 +190,6 @@ Result<std::optional<Found>> lookup_winner(const Store& store, const LookupReque
     return std::optional<Found>(std::move(found));
   }
   return std::optional<Found>();
-}
-
-Result<std::vector<TuningRow>> seeds(const Store& store, const LookupRequest& request) {
-  if (Status status = check_request(request); !status.ok()) return status.error();
-  RowKey pattern;
-  pattern.template_name = request.template_name;
-  pattern.problem = request.problem;
-  pattern.stage = request.stage;
-  pattern.target = request.target;
-  pattern.bucket = -1;
-  Result<std::vector<TuningRow>> rows = store.rows(pattern);
-  if (!rows.ok()) return rows.error();
-  std::erase_if(*rows, [&](const TuningRow& row) { return !is_seed(row, request); });
-  const auto order = [&](const TuningRow& row) {
-    return std::make_tuple(row.knowledge != Knowledge::measured, row.key.sku != request.sku,
-                           distance(row.key.bucket, request.bucket), row.time_us);
-  };
-  std::stable_sort(rows->begin(), rows->end(),
-                   [&](const TuningRow& a, const TuningRow& b) { return order(a) < order(b); });
-  std::set<std::pair<std::string, std::string>> seen;
-  std::erase_if(*rows,
-                [&](const TuningRow& row) { return !seen.emplace(row.key.variant, row.key.config).second; });
-  return rows;
 }
 
 }  // namespace rtjit

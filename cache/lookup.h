@@ -46,9 +46,4 @@ struct Found {
 // checks any config.
 Result<std::optional<Found>> lookup_winner(const Store& store, const LookupRequest& request);
 
-// Configs that are worth trying first when tuning anew: good rows of the same problem, stage and target under
-// an older template hash or of another SKU. Each variant and config once, best first: measured before
-// predicted, this SKU before others, nearer buckets before farther, then the faster.
-Result<std::vector<TuningRow>> seeds(const Store& store, const LookupRequest& request);
-
 }  // namespace rtjit

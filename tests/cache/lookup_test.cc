@@ -129,33 +129,5 @@ TEST_F(Lookup, PassesOverAConfigThatIsKnownToFail) {
   EXPECT_EQ((*lookup_winner(*store, request))->winner.config, "second");
 }
 
-TEST_F(Lookup, SeedsAreGoodRowsFromElsewhere) {
-  const auto add = [&](const std::string& config, const std::string& hash, const std::string& on,
-                       Knowledge knowledge, double time, Verdict verdict = Verdict::ok) {
-    TuningRow row = sample_row(1);
-    row.key.config = config;
-    row.key.template_hash = hash;
-    row.key.sku = on;
-    row.key.bucket = 64;
-    row.knowledge = knowledge;
-    row.time_us = time;
-    row.verdict = verdict;
-    ASSERT_TRUE(store_->put_row(row).ok());
-  };
-  add("current", "hash-1", sku(132), Knowledge::measured, 1);
-  add("slow", "hash-0", sku(132), Knowledge::measured, 9);
-  add("fast", "hash-0", sku(132), Knowledge::measured, 3);
-  add("fast", "hash-1", sku(114), Knowledge::measured, 4);
-  add("elsewhere", "hash-1", sku(114), Knowledge::measured, 2);
-  add("guess", "hash-0", "", Knowledge::predicted, 1);
-  add("bad", "hash-0", sku(132), Knowledge::measured, 1, Verdict::wrong);
-  const auto rows =
-      seeds(*store_, {"moe_mxfp4", "hash-1", sample_row(1).key.problem, "gemm1", 64, "sm_90a", sku(132)});
-  ASSERT_TRUE(rows.ok());
-  std::vector<std::string> configs;
-  for (const TuningRow& row : *rows) configs.push_back(row.key.config);
-  EXPECT_THAT(configs, testing::ElementsAre("fast", "slow", "elsewhere", "guess"));
-}
-
 }  // namespace
 }  // namespace rtjit
