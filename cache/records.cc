@@ -48,10 +48,14 @@ bool failed_when_run(Verdict verdict) {
 
 int evidence(const TuningRow& row) {
   if (failed_when_run(row.verdict)) return 5;
-  if (row.verdict != Verdict::ok) return 3;
+  if (row.verdict != Verdict::ok) return 0;
   if (row.knowledge == Knowledge::measured) return row.verified ? 5 : 4;
   if (row.knowledge == Knowledge::predicted) return row.verified ? 3 : 2;
   return 0;
+}
+
+bool rejected_by_compiler(const TuningRow& row) {
+  return row.verdict != Verdict::ok && !failed_when_run(row.verdict) && !row.compiler.empty();
 }
 
 int evidence(const WinnerRow& row) { return 2 * static_cast<int>(row.knowledge) + (row.verified ? 1 : 0); }

@@ -82,10 +82,15 @@ struct WinnerRow {
 };
 
 // How much a row knows. A row of an equal key is replaced only by one that knows at least as much.
-// Tuning rows: 5 measured and verified, or failed when run; 4 measured; 3 predicted and verified, or rejected
-// before it ran; 2 predicted; 0 neither. Winners: 5 and 4 measured (verified or not), 3 and 2 predicted.
+// Tuning rows: 5 measured and verified, or failed when run; 4 measured; 3 predicted and verified; 2
+// predicted; 0 never run: a verdict from before the run holds only until the config is looked at again, with
+// --force or by another compiler. Winners: 5 and 4 measured (verified or not), 3 and 2 predicted.
 int evidence(const TuningRow& row);
 int evidence(const WinnerRow& row);
+
+// Whether the row is a rejection that rests on what a compiler made or refused to make of the config: another
+// compiler may decide otherwise.
+bool rejected_by_compiler(const TuningRow& row);
 
 // What may be stored: template, hash, stage and target are named, the bucket is not negative, and a measured
 // winner is verified. Else ErrorCode::invalid_argument.

@@ -111,6 +111,13 @@ Status write(Database& database, const Row& row) {
   return statement->run();
 }
 
+// Schema version 2, which read-only layers may still have, gave rejections from before the run 3.
+bool right_evidence(const TuningRow& row, int64_t stored) {
+  const bool rejection = row.verdict != Verdict::ok && !failed_when_run(row.verdict);
+  return stored == evidence(row) || (rejection && stored == 3);
+}
+bool right_evidence(const WinnerRow& row, int64_t stored) { return stored == evidence(row); }
+
 // Conditions only for the fields that are given, so that SQLite can use the index.
 struct Condition {
   std::string sql;
@@ -155,7 +162,8 @@ Result<StoredRows<Row>> read(Database& database, const Pattern& pattern) {
     Reader reader{*statement};
     visit_all(row, reader);
     const std::string checksum = statement->text(reader.column + 1);
-    if (reader.good && statement->integer(reader.column) == evidence(row) && checksum == row_checksum(row)) {
+    if (reader.good && right_evidence(row, statement->integer(reader.column)) &&
+        checksum == row_checksum(row)) {
       result.rows.push_back(std::move(row));
     } else {
       result.damaged.push_back({statement->integer(reader.column + 2), checksum});

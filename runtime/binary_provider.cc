@@ -5,17 +5,13 @@
 
 #include "cache/key_locks.h"
 #include "compiler/nvrtc.h"
+#include "runtime/gates.h"
 
 namespace rtjit {
 namespace {
 
 // How long to wait for another process to compile what is needed here too, before doing it once more.
 constexpr std::chrono::seconds kCompilePatience{60};
-
-Verdict verdict_of(const CompileReject& reject) {
-  Verdict verdict = parse_verdict(reject.kind).value_or(Verdict::compile);
-  return verdict == Verdict::ok ? Verdict::compile : verdict;
-}
 
 }  // namespace
 
@@ -52,16 +48,27 @@ Result<const BinaryProvider::Rows*> BinaryProvider::rows_of(const Stage& stage, 
   return &entry->second;
 }
 
+// Whether a stored verdict from before the run speaks against the config here and now.
+bool BinaryProvider::still_rejected(const TuningRow& row, const Stage& stage, const Variant& variant) {
+  if (!rejected_by_compiler(row)) return false;
+  // A compile that once took too long costs one config, but never the stage's last resort.
+  if (row.verdict == Verdict::timeout && (variant.oracle || !stage.tuned)) return false;
+  // What was refused under the limits of another GPU model may fit this one.
+  if (!row.key.sku.empty() && row.key.sku != context_.device().info().sku_fingerprint()) return false;
+  // Another compiler may succeed. Without one the old verdict is the best there is.
+  auto pool = context_.compile_pool();
+  return !pool || (*pool)->nvrtc().version() == row.compiler;
+}
+
 Result<std::string> BinaryProvider::known_failure(const Stage& stage, const StageOption& option,
                                                   int64_t bucket) {
   auto rows = rows_of(stage, option);
   if (!rows) return rows.error();
   for (const TuningRow& row : **rows) {
     if (row.key.bucket != 0 && row.key.bucket != bucket) continue;
-    // What was refused under the limits of another GPU model may fit this one.
-    bool same_model = row.key.sku.empty() || row.key.sku == context_.device().info().sku_fingerprint();
-    bool refused = row.verdict != Verdict::ok && !row.compiler.empty() && same_model;
-    if (failed_when_run(row.verdict) || refused) return fmt::format("{} (stored)", row.reason);
+    if (failed_when_run(row.verdict) || still_rejected(row, stage, *option.variant)) {
+      return fmt::format("{} (stored)", row.reason);
+    }
   }
   return std::string();
 }
@@ -192,8 +199,9 @@ void BinaryProvider::keep_verdict(const BinaryJob& job, const CompileOutcome& ou
     row.smem_bytes += static_smem;
     row.binary_key = outcome.binary->key;
   } else {
-    row.verdict = verdict_of(outcome.reject);
-    row.reason = outcome.reject.reason;
+    GateResult gate = compile_gate(outcome.reject);
+    row.verdict = gate.verdict;
+    row.reason = std::move(gate.reason);
   }
   row.device_name = info.name;
   row.driver = info.driver_version;

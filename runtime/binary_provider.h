@@ -49,6 +49,7 @@ class BinaryProvider {
  private:
   using Rows = std::vector<TuningRow>;
   Result<const Rows*> rows_of(const Stage& stage, const StageOption& option);
+  bool still_rejected(const TuningRow& row, const Stage& stage, const Variant& variant);
   RowKey row_key(const Stage& stage, const StageOption& option) const;
   CompileRequest request_of(const BinaryJob& job) const;
   // By the compilers that stored rows were made with: no NVRTC is needed to ask.

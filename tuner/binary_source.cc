@@ -42,6 +42,11 @@ void apply_row(const CompileGateRun& run, const TuningRow& row, Candidate* candi
   apply_compiled(run.context, facts, run.limits.max_spill_bytes, candidate);
 }
 
+bool rejected_by_stored_compile(const Candidate& candidate) {
+  return candidate.source == VerdictSource::stored && !candidate.gate.ok() && !candidate.compiler.empty() &&
+         !failed_when_run(candidate.gate.verdict);
+}
+
 void apply_outcome(const CompileGateRun& run, const CompileOutcome& outcome, const std::string& compiler,
                    Candidate* candidate) {
   candidate->source = VerdictSource::compiled;
@@ -125,16 +130,28 @@ void apply_stored(const CompileGateRun& run, const std::vector<Candidate*>& cand
 
 Status run_compile_gate(const CompileGateRun& run, const std::vector<Candidate*>& candidates) {
   std::vector<Candidate*> undecided;
+  bool stored_rejections = false;
   for (Candidate* candidate : candidates) {
     if (candidate->gate.ok() && !candidate->compiled_known) undecided.push_back(candidate);
+    stored_rejections = stored_rejections || rejected_by_stored_compile(*candidate);
   }
-  int64_t total = static_cast<int64_t>(undecided.size()), done = 0;
-  if (run.progress) run.progress(done, total);
-  if (undecided.empty()) return {};
+  if (undecided.empty() && !stored_rejections) {
+    if (run.progress) run.progress(0, 0);
+    return {};
+  }
   auto opened = run.binaries.pool();
   if (!opened) return opened.error();
   CompilePool& pool = **opened;
   const std::string compiler = pool.nvrtc().version();
+  // What another version of the compiler refused is asked again.
+  for (Candidate* candidate : candidates) {
+    if (!rejected_by_stored_compile(*candidate) || candidate->compiler == compiler) continue;
+    candidate->gate = {};
+    candidate->compiled_known = false;
+    undecided.push_back(candidate);
+  }
+  int64_t total = static_cast<int64_t>(undecided.size()), done = 0;
+  if (run.progress) run.progress(done, total);
 
   // A window keeps every thread busy without holding all binaries at once.
   struct InFlight {

@@ -9,9 +9,9 @@
 
 #include "base/result.h"
 #include "compiler/compile.h"
+#include "runtime/gates.h"
 #include "templates/launch_plan.h"
 #include "tuner/cost_model.h"
-#include "tuner/gates.h"
 #include "tuner/gpu_facts.h"
 
 namespace rtjit {
@@ -53,7 +53,7 @@ struct SearchContext {
 struct StageSpace {
   const Stage* stage = nullptr;
   std::vector<Candidate> candidates;
-  // Variant index -> bucket -> index of its default config in `candidates`.
+  // Variant index -> bucket -> index of its default config in `candidates`; no entry where it is no default.
   std::vector<std::map<int64_t, int>> defaults;
   int oracle = -1;  // index of the oracle variant's most exact config
 

@@ -49,6 +49,27 @@ TEST(Schema, MakesEveryVersionCurrentAndKeepsItsRows) {
   }
 }
 
+TEST(Schema, RejectionsOfVersion2GiveWayAfterMigration) {
+  const TempFolder folder;
+  TuningRow row = sample_row(1);
+  row.verdict = Verdict::timeout;
+  row.knowledge = Knowledge::none;
+  const std::string path = folder.file("cache.db");
+  { ASSERT_TRUE(WatchedStore(path)->put_row(row).ok()); }
+  execute(path, "UPDATE tuning SET evidence=3; PRAGMA user_version=2");
+  {
+    WatchedStore layered(StoreOptions{.path = ":memory:", .read_only = {path}});
+    EXPECT_EQ(layered->rows(any_row())->size(), 1u);
+    EXPECT_THAT(layered.warnings, IsEmpty());
+  }
+  WatchedStore store(path);
+  row.verdict = Verdict::ok;
+  ASSERT_TRUE(store->put_row(row).ok());
+  ASSERT_EQ(store->rows(any_row())->size(), 1u);
+  EXPECT_EQ(store->rows(any_row())->at(0).verdict, Verdict::ok);
+  EXPECT_THAT(store.warnings, IsEmpty());
+}
+
 TEST(Schema, AnOlderReadOnlyLayerIsReadAsItIs) {
   const TempFolder folder;
   make_old_file(folder.file("old.db"), 1);

@@ -193,6 +193,36 @@ TEST_F(SessionTest, StoredTimeoutIsNotTheLastWordOnTheReference) {
   for (const BucketReport& bucket : report.stages[0].buckets) EXPECT_EQ(bucket.variant, "reference");
 }
 
+TEST_F(SessionTest, ForceReplacesARefusalOfTheCompiler) {
+  TuneRequest impatient = request();
+  impatient.limits.compile_limit = std::chrono::milliseconds(0);
+  ASSERT_FALSE(tune(impatient, nullptr).ok());
+  TuneRequest again = request();
+  again.force = true;
+  run(again);
+  for (const TuningRow& row : rows(0, "block=128,items=1")) EXPECT_EQ(row.verdict, Verdict::ok) << row.reason;
+  TuneReport report = run(request());
+  EXPECT_TRUE(report.stages[0].buckets[0].from_cache);
+  EXPECT_EQ(report.stages[0].buckets[0].variant, "unrolled");
+}
+
+TEST_F(SessionTest, WhatAnotherCompilerRefusedIsAskedAgain) {
+  TuneRequest impatient = request();
+  impatient.limits.compile_limit = std::chrono::milliseconds(0);
+  ASSERT_FALSE(tune(impatient, nullptr).ok());
+  RowKey everything;
+  everything.bucket = -1;
+  const auto stored = store_->rows(everything);
+  ASSERT_TRUE(stored.ok());
+  for (TuningRow row : *stored) {
+    if (row.verdict != Verdict::timeout) continue;
+    row.compiler = "nvrtc 1.0";
+    ASSERT_TRUE(store_->put_row(row).ok());
+  }
+  TuneReport report = run(request());
+  for (const BucketReport& bucket : report.stages[0].buckets) EXPECT_EQ(bucket.variant, "unrolled");
+}
+
 TEST_F(SessionTest, AddingBucketsCompilesNothingAgain) {
   TuneRequest r = request();
   r.buckets = {1024};

@@ -1,4 +1,4 @@
-#include "tuner/gates.h"
+#include "runtime/gates.h"
 
 #include <gtest/gtest.h>
 
