@@ -230,9 +230,10 @@ Status Binder::bind_shape(int index) {
       return make_error(ErrorCode::invalid_argument, "{}: null, but its shape {} has elements", spec.name,
                         list(std::span<const int64_t>(shape)));
     }
-    if (tensor.data % static_cast<uint64_t>(spec.align) != 0) {
+    int align = std::max(spec.align, bytes_of(tensor.dtype));
+    if (tensor.data % static_cast<uint64_t>(align) != 0) {
       return make_error(ErrorCode::invalid_argument, "{}: pointer {:#x}, must be aligned to {} bytes",
-                        spec.name, tensor.data, spec.align);
+                        spec.name, tensor.data, align);
     }
   }
   out_.pointers[index] = tensor.data;

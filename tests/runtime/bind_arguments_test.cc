@@ -144,6 +144,8 @@ TEST_F(BindTest, EveryMistakeIsNamed) {
        },
        "out: strides [128, 1] of shape [5, 64]: stride 0 must be 64 (dense row-major)"},
       {"pointer", [](Arguments& a) { a[0].data += 2; }, "x: pointer 0x10002, must be aligned to 16 bytes"},
+      {"pointer within an element", [](Arguments& a) { a[1].data += 2; },
+       "ids: pointer 0x10002, must be aligned to 4 bytes"},
       {"overflow",
        [](Arguments& a) {
          a[1].shape = {5, 2}, a[1].rank = 2, a[0].shape[1] = INT64_MAX;

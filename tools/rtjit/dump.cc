@@ -1,5 +1,7 @@
 #include "tools/rtjit/dump.h"
 
+#include <algorithm>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -79,27 +81,49 @@ Result<int> dump_configs(const ExplainRequest& request, const ExplainReport& rep
   const SearchContext context{scope.tmpl, scope.problem, scope.target, scope.facts,
                               gpu_facts(scope.target, scope.device)};
   int written = 0;
+  // Enough in flight to keep every thread busy, few enough for any memory.
+  struct Pending {
+    const ExplainEntry* entry;
+    CompileRequest request;
+    std::shared_future<Result<CompileOutcome>> outcome;
+  };
+  std::deque<Pending> window;
+  const size_t window_size = static_cast<size_t>(std::max(1, (*pool)->threads())) * 3;
+  auto finish_oldest = [&]() -> Status {
+    const Pending& oldest = window.front();
+    const Result<CompileOutcome>& outcome = oldest.outcome.get();
+    if (!outcome) return outcome.error();
+    const ExplainEntry& entry = *oldest.entry;
+    const std::string name =
+        entry.stage + "." + entry.variant + (entry.config.empty() ? "" : "." + entry.config);
+    Status done = write_config(fs::path(folder) / name, oldest.request, *outcome, entry);
+    written += done.ok();
+    window.pop_front();
+    return done;
+  };
   for (const Stage& stage : scope.tmpl->stages) {
     if (!stage.tuned) continue;
     auto space = make_stage_space(context, stage, {report.bucket});
     if (!space) return space.error();
     for (const ExplainEntry& entry : report.entries) {
       if (entry.stage != stage.name) continue;
-      if (request.cancel && request.cancel->load())
+      if (request.cancel && request.cancel->load()) {
+        (*pool)->cancel_pending();
         return make_error(ErrorCode::cancelled, "stopped on request; {} configs were written to {}", written,
                           folder);
+      }
       const int index = space->find(entry.variant, entry.config);
       if (index < 0 || !space->candidates[static_cast<size_t>(index)].gate.ok()) continue;
-      const CompileRequest compile = compile_request(context, space->candidates[static_cast<size_t>(index)],
-                                                     request.limits.compile_limit);
-      auto outcome = (*pool)->submit(compile).get();
-      if (!outcome) return outcome.error();
-      const std::string name =
-          entry.stage + "." + entry.variant + (entry.config.empty() ? "" : "." + entry.config);
-      auto done = write_config(fs::path(folder) / name, compile, *outcome, entry);
-      if (!done) return done.error();
-      written++;
+      CompileRequest compile = compile_request(context, space->candidates[static_cast<size_t>(index)],
+                                               request.limits.compile_limit);
+      auto outcome = (*pool)->submit(compile);
+      window.push_back({&entry, std::move(compile), std::move(outcome)});
+      if (window.size() < window_size) continue;
+      if (Status status = finish_oldest(); !status) return status.error();
     }
+  }
+  while (!window.empty()) {
+    if (Status status = finish_oldest(); !status) return status.error();
   }
   return written;
 }
