@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <deque>
+#include <limits>
 
-#include "base/text.h"
-#include "compiler/features.h"
+#include "runtime/gates.h"
 
 namespace rtjit {
 namespace {
@@ -87,14 +87,16 @@ Status StageOptions::fill() {
 Status StageOptions::fill_default(const Variant& variant) {
   auto config = default_config(setting_.tmpl, stage_, variant, setting_.problem, bucket_, setting_.facts);
   if (!config) return config.error();
-  default_ = *config;
+  default_ = std::move(*config);
+  if (!default_) return {};
   const char* origin = !stage_.tuned ? "untuned" : variant.oracle ? "fallback" : "default";
-  ready_.push_back({&variant, std::move(*config), origin});
+  ready_.push_back({&variant, *default_, origin});
   return {};
 }
 
 void StageOptions::fill_nearby(const Variant& variant) {
-  std::vector<Config> configs = nearby_configs(variant, default_, kNearby);
+  if (!default_) return;  // the manifest does not offer the variant here
+  std::vector<Config> configs = nearby_configs(variant, *default_, kNearby);
   for (auto config = configs.rbegin(); config != configs.rend(); ++config) {
     ready_.push_back({&variant, std::move(*config), "near the default, which this device cannot run"});
   }
@@ -112,47 +114,18 @@ Status StageOptions::fill_oracle(const Variant& variant) {
 
 Result<std::string> why_not(const StageSetting& setting, const Stage& stage, const StageOption& option,
                             VariantFacts* facts) {
-  const Target& target = setting.target;
-  auto covered = target.matches(option.variant->targets);
-  if (!covered) return covered.error();
-  if (!*covered) return fmt::format("it needs {}, this is {}", option.variant->targets, target.name());
   auto evaluated =
       evaluate_variant(setting.tmpl, stage, *option.variant, option.config, setting.problem, setting.facts);
   if (!evaluated) return evaluated.error();
   *facts = std::move(*evaluated);
-  for (const std::string& feature : facts->features) {
-    if (!supports(target, feature)) return fmt::format("{} is not supported by {}", feature, target.name());
-  }
-  if (!facts->violated.empty()) return facts->violated[0];
-  if (facts->smem > setting.limits.smem_per_block) {
-    return fmt::format("it needs {} B of shared memory, {} allows {} B per block",
-                       with_thousands(facts->smem), target.name(),
-                       with_thousands(setting.limits.smem_per_block));
-  }
-  if (facts->threads > setting.limits.threads_per_block) {
-    return fmt::format("it needs {} threads, {} allows {} per block", facts->threads, target.name(),
-                       setting.limits.threads_per_block);
-  }
-  return std::string();
+  auto gate = static_gate(*option.variant, *facts, setting.target, setting.limits);
+  if (!gate) return gate.error();
+  return std::move(gate->reason);
 }
 
 std::string why_not(const StageSetting& setting, const VariantFacts& facts, const Binary& binary) {
-  int64_t warps = (facts.threads + 31) / 32;
-  int64_t unit = std::max(setting.limits.register_unit_per_warp, 1);
-  for (const Binary::Kernel& kernel : binary.kernels) {
-    int64_t per_warp = (kernel.resources.registers * int64_t{32} + unit - 1) / unit * unit;
-    if (warps * per_warp > setting.limits.registers_per_block) {
-      return fmt::format("{} threads x {} registers need {}, a block may have {}", facts.threads,
-                         kernel.resources.registers, with_thousands(warps * per_warp),
-                         with_thousands(setting.limits.registers_per_block));
-    }
-    int64_t smem = facts.smem + kernel.resources.static_smem;
-    if (facts.smem > 0 && smem > setting.limits.smem_per_block + setting.limits.smem_reserved_per_block) {
-      return fmt::format("it needs {} B of shared memory, {} allows {} B per block", with_thousands(smem),
-                         setting.target.name(), with_thousands(setting.limits.smem_per_block));
-    }
-  }
-  return {};
+  // Spilling makes a kernel slow, not wrong.
+  return load_gate(facts, compiled_facts(binary), setting.limits, std::numeric_limits<int64_t>::max()).reason;
 }
 
 }  // namespace rtjit

@@ -52,14 +52,15 @@ class StageOptions {
   int64_t bucket_;
   std::vector<StageOption> ready_;  // reversed: the next one is at the back
   size_t step_ = 0, steps_ = 0;
-  Config default_;  // of the variant whose options were last made
+  std::optional<Config> default_;  // of the variant whose options were last made, where it has one here
   std::set<std::string> seen_;
 };
 
-// Why this device cannot run the config, as far as formulas tell; "" when it can. Fills `facts`.
+// Why this device cannot run the config, as far as formulas tell (static_gate); "" when it can. Fills
+// `facts`.
 Result<std::string> why_not(const StageSetting& setting, const Stage& stage, const StageOption& option,
                             VariantFacts* facts);
-// The same from what the compiled kernels need.
+// The same from what the compiled kernels need (load_gate); spills are allowed.
 std::string why_not(const StageSetting& setting, const VariantFacts& facts, const Binary& binary);
 
 // Configs near `config`, nearest first: fewer and smaller steps along each parameter, other choices.

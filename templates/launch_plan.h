@@ -124,10 +124,11 @@ Result<VariantFacts> evaluate_variant(const Template& tmpl, const Stage& stage, 
                                       const Config& config, const Problem& problem,
                                       const TargetFacts& target);
 
-// The default config of a variant for a bucket (first DefaultSpec that holds; a manifest without one for the
-// case is an error found by parse or here).
-Result<Config> default_config(const Template& tmpl, const Stage& stage, const Variant& variant,
-                              const Problem& problem, int64_t bucket, const TargetFacts& target);
+// The default config of a variant for a bucket: the first DefaultSpec that holds. Nothing: its default_when
+// does not hold there, and the next variant is to be asked. A stage's last variant always answers.
+Result<std::optional<Config>> default_config(const Template& tmpl, const Stage& stage, const Variant& variant,
+                                             const Problem& problem, int64_t bucket,
+                                             const TargetFacts& target);
 
 struct CostInputs {
   double blocks = 0, dram_bytes = 0, l2_bytes = 0, flops = 0, alu_ops = 0, steps = 1, stages = 1;

@@ -135,6 +135,7 @@ struct Variant {
   std::string registers = "0";  // predicted per thread; 0 = no prediction
   std::string min_blocks_per_sm = "1";
   std::vector<DefaultSpec> defaults;
+  std::string default_when;  // formula as in DefaultSpec; 0 = passed over for the next variant; "" = never
   std::vector<TensorMapSpec> tensor_maps;
   std::vector<LaunchSpec> launches;
   CostSpec cost;
@@ -147,8 +148,8 @@ struct Variant {
 struct Stage {
   std::string name, doc;
   bool tuned = false;
-  std::vector<Variant>
-      variants;  // tried in this order when there is no better knowledge; the last is the oracle
+  std::vector<Variant> variants;  // tried in this order when there is no better knowledge; of a tuned stage
+                                  // the last is the oracle
 };
 
 // How results are judged. Scaled-down problems keep the tails of the real ones.

@@ -48,6 +48,7 @@ class ManifestParser {
   void read_variant_formulas(TableReader& reader, Stage& stage, Variant& variant);
   void read_requirements(TableReader& reader, const Stage& stage, Variant& variant);
   void read_defaults(TableReader& reader, const Stage& stage, Variant& variant);
+  void check_defaults(TableReader& reader, const Stage& stage, const Variant& variant);
   void read_cost(TableReader& reader, const Stage& stage, Variant& variant);
   void read_tensor_map(const TomlNode& node, const FormulaScope& scope, Variant& variant);
   void check_oracles(TableReader& reader, const Stage& stage);

@@ -171,19 +171,37 @@ void ManifestParser::read_defaults(TableReader& reader, const Stage& stage, Vari
     check_config(fallback.line_of("config"), fallback.what(), spec.config);
     variant.defaults.push_back(std::move(spec));
   }
-  bool covered =
-      variant.defaults.empty() ? make_config(variant, {}).ok() : variant.defaults.back().when.empty();
-  if (!covered) {
-    errors_.add(
-        reader.line_of("default"),
-        "{}: there is no default config for every case; add a last [[stage.variant.default]] without 'when'",
-        reader.what());
-  }
+  variant.default_when = formula(reader, "default_when", scope, "");
+  check_defaults(reader, stage, variant);
   variant.oracle_config = reader.text("oracle_config");
   if (variant.oracle)
     check_config(reader.line_of("oracle_config"), reader.what() + ": oracle_config", variant.oracle_config);
   if (!variant.oracle && reader.has("oracle_config")) {
     errors_.add(reader.line_of("oracle_config"), "{}: oracle_config belongs to a variant with oracle = true",
+                reader.what());
+  }
+}
+
+// Each variant knows its config for every case, and may leave cases to the next variant. The last takes what
+// is left.
+void ManifestParser::check_defaults(TableReader& reader, const Stage& stage, const Variant& variant) {
+  const std::vector<DefaultSpec>& defaults = variant.defaults;
+  auto unconditional = std::find_if(defaults.begin(), defaults.end(),
+                                    [](const DefaultSpec& spec) { return spec.when.empty(); });
+  bool covered = defaults.empty() ? make_config(variant, {}).ok() : unconditional != defaults.end();
+  if (!covered) {
+    errors_.add(
+        reader.line_of("default"),
+        "{}: there is no default config for every case; add a last [[stage.variant.default]] without 'when'",
+        reader.what());
+  } else if (!defaults.empty() && unconditional + 1 != defaults.end()) {
+    errors_.add(reader.line_of("default"),
+                "{}: the default config '{}' has no 'when', so that those after it are never reached",
+                reader.what(), unconditional->config);
+  }
+  if (!variant.default_when.empty() && &variant == &stage.variants.back()) {
+    errors_.add(reader.line_of("default_when"),
+                "{}: the last variant of a stage takes what the others leave; it cannot have 'default_when'",
                 reader.what());
   }
 }

@@ -92,24 +92,32 @@ Result<VariantFacts> evaluate_variant(const Template& tmpl, const Stage& stage, 
   return facts;
 }
 
-Result<Config> default_config(const Template& tmpl, const Stage& stage, const Variant& variant,
-                              const Problem& problem, int64_t bucket, const TargetFacts& target) {
-  if (variant.defaults.empty()) return make_config(variant, {});
+Result<std::optional<Config>> default_config(const Template& tmpl, const Stage& stage, const Variant& variant,
+                                             const Problem& problem, int64_t bucket,
+                                             const TargetFacts& target) {
   const VariantFormulas& formulas = *variant.formulas;
-  for (size_t i = 0; i < variant.defaults.size(); ++i) {
-    auto given = parse_key_values(variant.defaults[i].config);
+  // Without a list the parameters' own defaults are the config.
+  static const std::vector<DefaultSpec> no_list(1);
+  const std::vector<DefaultSpec>& choices = variant.defaults.empty() ? no_list : variant.defaults;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    auto given = parse_key_values(choices[i].config);
     if (!given) return given.error();
     auto config = make_config(variant, *given);
     if (!config) return config.error().with_context(place(tmpl, stage, variant));
-    // `when` may read parameters: it then speaks of the config it stands with.
+    // Conditions may read parameters: they then speak of the config they stand with.
     auto values = formulas.values(tmpl, problem, *config, target, bucket);
     if (!values) return values.error().with_context(place(tmpl, stage, variant));
-    auto holds = formulas.defaults[i].evaluate_or_error(*values, formulas.symbols);
-    if (!holds) return holds.error().with_context(place(tmpl, stage, variant));
-    if (*holds != 0) return config;
+    auto holds = [&](const Formula& condition) {
+      return condition.evaluate_or_error(*values, formulas.symbols);
+    };
+    auto chosen = variant.defaults.empty() ? Result<int64_t>(1) : holds(formulas.defaults[i]);
+    if (!chosen) return chosen.error().with_context(place(tmpl, stage, variant));
+    if (*chosen == 0) continue;
+    auto offered = holds(formulas.default_when);
+    if (!offered) return offered.error().with_context(place(tmpl, stage, variant));
+    return *offered == 0 ? std::optional<Config>() : std::optional<Config>(std::move(*config));
   }
-  return make_error(ErrorCode::invalid_argument, "{}: no default config for problem '{}' and {} = {}",
-                    place(tmpl, stage, variant), problem.canonical(), tmpl.bucket_scalar, bucket);
+  return std::optional<Config>();  // never: the last entry has no condition
 }
 
 Result<CostInputs> evaluate_cost(const Template& tmpl, const Stage& stage, const Variant& variant,

@@ -45,6 +45,7 @@ Result<std::shared_ptr<const VariantFormulas>> VariantFormulas::create(const Tem
   for (const ConstraintSpec& constraint : variant.constraints)
     out->constraints.push_back(parse(constraint.require, 1));
   for (const DefaultSpec& fallback : variant.defaults) out->defaults.push_back(parse(fallback.when, 1));
+  out->default_when = parse(variant.default_when, 1);
   for (const auto& [name, text] : variant.provides) out->provides.emplace_back(name, parse(text, 0));
   for (const ArgumentSpec& argument : tmpl.arguments) {
     out->required.push_back(parse(argument.required_when, argument.optional ? 0 : 1));

@@ -37,6 +37,7 @@ struct VariantFormulas {
   int threads_slot = 0, smem_slot = 0, bucket_slot = -1;
   Formula threads, smem, registers, min_blocks_per_sm;
   std::vector<Formula> features, constraints, defaults;  // `when`, `require`, `when`, as in Variant
+  Formula default_when;
   std::vector<std::pair<std::string, Formula>> provides;
   std::vector<Formula> required;  // per argument of the template; constant for those of packing
   std::vector<Kernel> kernels;    // per launch

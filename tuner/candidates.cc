@@ -92,7 +92,8 @@ Result<StageSpace> make_stage_space(const SearchContext& context, const Stage& s
     for (int64_t bucket : buckets) {
       auto config = default_config(*context.tmpl, stage, variant, context.problem, bucket, context.facts);
       if (!config) return config.error();
-      auto index = ensure(context, variant, std::move(*config), &seen, &space);
+      if (!*config) continue;
+      auto index = ensure(context, variant, std::move(**config), &seen, &space);
       if (!index) return index.error();
       by_bucket[bucket] = *index;
     }

@@ -18,7 +18,7 @@ Result<std::vector<StageChoice>> oracle_choices(const SearchContext& context, in
     } else {
       auto config = default_config(*context.tmpl, stage, *chosen, context.problem, bucket, context.facts);
       if (!config) return config.error();
-      choices.push_back({stage.name, chosen->name, std::move(*config)});
+      choices.push_back({stage.name, chosen->name, std::move(config->value())});
     }
   }
   return choices;

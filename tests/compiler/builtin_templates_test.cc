@@ -63,12 +63,12 @@ class BuiltinTemplates : public NvrtcTest {
     for (int64_t bucket : {tmpl->buckets.front(), tmpl->buckets.back()}) {
       auto config = default_config(*tmpl, stage, variant, problem, bucket, target.facts());
       ASSERT_TRUE(config.ok()) << config.error().message;
-      if (!seen.insert(config->canonical()).second) continue;
-      auto facts = evaluate_variant(*tmpl, stage, variant, *config, problem, target.facts());
+      if (!*config || !seen.insert((*config)->canonical()).second) continue;
+      auto facts = evaluate_variant(*tmpl, stage, variant, **config, problem, target.facts());
       ASSERT_TRUE(facts.ok()) << facts.error().message;
       Case each;
-      each.name = fmt::format("{} {}/{}[{}] on {}", tmpl->name, stage.name, variant.name, config->canonical(),
-                              target.name());
+      each.name = fmt::format("{} {}/{}[{}] on {}", tmpl->name, stage.name, variant.name,
+                              (*config)->canonical(), target.name());
       each.targets = variant.targets;
       each.declared.insert(facts->features.begin(), facts->features.end());
       bool missing = std::any_of(facts->features.begin(), facts->features.end(),

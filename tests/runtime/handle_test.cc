@@ -1,6 +1,7 @@
 // From open to launch on the fake device: real manifests, real compiles, recorded launches.
 #include "runtime/handle.h"
 
+#include "compiler/nvrtc.h"
 #include "tests/runtime/fixture.h"
 
 namespace rtjit::testing {
@@ -116,9 +117,8 @@ TEST_F(HandleTest, ADefaultThatDoesNotFitGivesWayToASmallerTileNearby) {
   auto handle = open_kernel(open_context(":memory:", "sm_120a"), "widget", "width=64");
   ASSERT_NE(handle, nullptr);
   EXPECT_THAT(handle->provenance(256), HasSubstr("main: tiled tile=96,threads_x=128 (near the default"));
-  EXPECT_THAT(infos,
-              ::testing::Contains(HasSubstr("tile=192,threads_x=128: it needs 196,608 B of shared memory, "
-                                            "sm_120a allows 101,376 B per block")));
+  EXPECT_THAT(infos, ::testing::Contains(HasSubstr("tile=192,threads_x=128: smem: needs 196,608 B, "
+                                                   "sm_120a allows 101,376 B per block")));
 }
 
 TEST_F(HandleTest, AVariantThatTheTargetLacksGivesWayToTheReference) {
@@ -281,6 +281,32 @@ TEST_F(HandleTest, AConfigThatFailedWhenItRanIsNotUsed) {
   EXPECT_THAT(handle->provenance(1), HasSubstr("tile=16,threads_x=64"));
 }
 
+TEST_F(HandleTest, ARefusalByAnotherCompilerIsNotTheLastWord) {
+  auto context = open_context();
+  auto handle = open_kernel(context, "widget", "width=64");
+  ASSERT_NE(handle, nullptr);
+  TuningRow row;
+  row.key = {"widget",
+             handle->source().content_hash,
+             handle->problem().canonical(),
+             "main",
+             "tiled",
+             "tile=16,threads_x=64",
+             0,
+             "sm_90a",
+             device->info().sku_fingerprint()};
+  row.verdict = Verdict::compile;
+  row.reason = "compile: an internal error";
+  row.compiler = (*context->compile_pool())->nvrtc().version();
+  ASSERT_TRUE(context->store().put_row(row).ok());
+  ASSERT_TRUE(handle->refresh().ok());
+  EXPECT_THAT(handle->provenance(1), ::testing::Not(HasSubstr("tile=16,threads_x=64")));
+  row.compiler = "nvrtc 1.0";
+  ASSERT_TRUE(context->store().put_row(row).ok());
+  ASSERT_TRUE(handle->refresh().ok());
+  EXPECT_THAT(handle->provenance(1), HasSubstr("tile=16,threads_x=64"));
+}
+
 TEST_F(HandleTest, TuningOnAMissRunsTheTool) {
   TemporaryFolder folder;
   std::string tool = folder.file("rtjit"), trace = folder.file("trace");
@@ -339,6 +365,17 @@ TEST_F(HandleTest, BuiltInTemplatesOpenForTargetsOfEveryKind) {
     EXPECT_GE(*handle->workspace_bytes(1), 0);
     EXPECT_THAT(handle->provenance(1), ::testing::Not(HasSubstr("fallback"))) << c.target;
   }
+}
+
+TEST_F(HandleTest, UntunedBucketsGetTheVariantThatTheManifestOffersThere) {
+  auto context = open_context(":memory:", "sm_90a");
+  OpenOptions open;
+  open.max_bucket = 8;
+  auto handle = open_kernel(context, "moe_mxfp4", "hidden=256,intermediate=256,experts=4,top_k=4", open);
+  ASSERT_NE(handle, nullptr);
+  EXPECT_THAT(handle->provenance(1), HasSubstr("gemm1: stream"));
+  EXPECT_THAT(handle->provenance(4), HasSubstr("gemm1: mma"));
+  EXPECT_THAT(handle->provenance(8), HasSubstr("gemm1: wgmma"));
 }
 
 TEST_F(HandleTest, ModulesLiveAsLongAsTheirHandles) {

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "tests/templates/pipeline_manifest.h"
+#include "tests/templates/test_templates.h"
 
 namespace rtjit {
 namespace {
@@ -13,7 +14,10 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::kPipelineManifest;
 using testing::parse_pipeline;
+using testing::pipeline_sources;
+using testing::replaced;
 
 TargetFacts hopper() { return {90, 9, 232448, 233472, 132, 2048, 65536, true}; }
 
@@ -250,12 +254,33 @@ TEST_F(PlanTest, DefaultsFollowTheBucket) {
   const Variant& mma = *template_->find_variant("mul", "mma");
   Problem p = problem({{"width", "64"}});
   auto config = [&](int64_t bucket) {
-    return default_config(*template_, stage, mma, p, bucket, hopper())->canonical();
+    return default_config(*template_, stage, mma, p, bucket, hopper())->value().canonical();
   };
   EXPECT_EQ(config(1), "block_m=16,warps=2,store=plain,split=1");
   EXPECT_EQ(config(64), "block_m=64,warps=4,store=plain,split=1");
   const Variant& reference = *template_->find_variant("mul", "reference");
-  EXPECT_EQ(default_config(*template_, stage, reference, p, 64, hopper())->canonical(), "");
+  EXPECT_EQ(default_config(*template_, stage, reference, p, 64, hopper())->value().canonical(), "");
+}
+
+TEST_F(PlanTest, AVariantIsPassedOverWhereItIsNoDefault) {
+  std::string text =
+      replaced(kPipelineManifest, "targets = \"sm_80+\"",
+               "targets = \"sm_80+\"\ndefault_when = \"tokens * block_m > 64 && target.cc < 100\"");
+  auto parsed = parse_manifest(text, "pipeline.toml", pipeline_sources());
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  const Stage& stage = *parsed->find_stage("mul");
+  auto offered = [&](const char* variant, int64_t bucket, int cc) {
+    TargetFacts facts = hopper();
+    facts.cc = cc;
+    auto config = default_config(*parsed, stage, *parsed->find_variant("mul", variant),
+                                 problem({{"width", "64"}}), bucket, facts);
+    EXPECT_TRUE(config.ok()) << (config.ok() ? "" : config.error().message);
+    return config.ok() && config->has_value();
+  };
+  EXPECT_FALSE(offered("mma", 1, 90));  // its config there has block_m = 16
+  EXPECT_TRUE(offered("mma", 64, 90));
+  EXPECT_FALSE(offered("mma", 64, 100));
+  EXPECT_TRUE(offered("reference", 1, 90));
 }
 
 TEST_F(PlanTest, Cost) {

@@ -34,7 +34,7 @@ class InputsTest : public testing::Test {
       const Variant& variant = stage.variants.back();
       auto config = default_config(*tmpl_, stage, variant, problem_, 64, target.facts());
       ASSERT_TRUE(config.ok()) << config.error().message;
-      choices.push_back({stage.name, variant.name, *config});
+      choices.push_back({stage.name, variant.name, config->value()});
     }
     auto plan = LaunchPlan::create(tmpl_, problem_, choices, target.facts());
     ASSERT_TRUE(plan.ok()) << plan.error().message;

@@ -4,11 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "cache/lookup.h"
+#include "runtime/gates.h"
 #include "templates/launch_plan.h"
 #include "tools/rtjit/command.h"
 #include "tools/rtjit/config_json.h"
 #include "tools/rtjit/scope_options.h"
 #include "tools/rtjit/table.h"
+#include "tuner/gpu_facts.h"
 
 namespace rtjit {
 namespace {
@@ -22,19 +24,22 @@ struct Answer {
   std::optional<TuningRow> row;
 };
 
-// The first variant in the manifest's order that the target can run, with its default config.
+// The first variant in the manifest's order that has a default here and that the target can run.
 Result<Answer> default_answer(const ProblemScope& scope, const Stage& stage, int64_t bucket) {
   for (const Variant& variant : stage.variants) {
-    auto matches = scope.target.matches(variant.targets);
-    if (!matches) return matches.error();
-    if (!*matches) continue;
     auto config = default_config(*scope.tmpl, stage, variant, scope.problem, bucket, scope.facts);
     if (!config) return config.error();
+    if (!*config) continue;
+    auto facts = evaluate_variant(*scope.tmpl, stage, variant, **config, scope.problem, scope.facts);
+    if (!facts) return facts.error();
+    auto gate = static_gate(variant, *facts, scope.target, gpu_facts(scope.target, scope.device).limits);
+    if (!gate) return gate.error();
+    if (!gate->ok()) continue;
     Answer answer;
     answer.stage = stage.name;
     answer.bucket = bucket;
     answer.variant = variant.name;
-    answer.config = config->canonical();
+    answer.config = (*config)->canonical();
     answer.sentence = "nothing is stored for this problem and target; rtjit tune would find a winner";
     return answer;
   }

@@ -82,14 +82,15 @@ TEST(Fp8Manifest, DefaultsFitEveryTargetAndBucket) {
       for (const Variant& variant : stage.variants) {
         if (!*target.matches(variant.targets)) continue;
         for (int64_t bucket : tmpl.buckets) {
-          Result<Config> config = default_config(tmpl, stage, variant, problem, bucket, facts);
-          ASSERT_TRUE(config.ok()) << config.error().message;
-          Result<VariantFacts> result = evaluate_variant(tmpl, stage, variant, *config, problem, facts);
+          auto found = default_config(tmpl, stage, variant, problem, bucket, facts);
+          ASSERT_TRUE(found.ok()) << found.error().message;
+          const Config config = found->value();
+          Result<VariantFacts> result = evaluate_variant(tmpl, stage, variant, config, problem, facts);
           ASSERT_TRUE(result.ok()) << result.error().message;
-          EXPECT_THAT(result->violated, IsEmpty()) << target.name() << " " << config->canonical();
-          EXPECT_LE(result->smem, facts.smem_per_block) << target.name() << " " << config->canonical();
-          EXPECT_LE(result->predicted_registers * result->threads, 65536) << config->canonical();
-          ASSERT_TRUE(evaluate_cost(tmpl, stage, variant, *config, problem, bucket, facts).ok());
+          EXPECT_THAT(result->violated, IsEmpty()) << target.name() << " " << config.canonical();
+          EXPECT_LE(result->smem, facts.smem_per_block) << target.name() << " " << config.canonical();
+          EXPECT_LE(result->predicted_registers * result->threads, 65536) << config.canonical();
+          ASSERT_TRUE(evaluate_cost(tmpl, stage, variant, config, problem, bucket, facts).ok());
         }
       }
     }
@@ -125,7 +126,7 @@ TEST(Fp8Manifest, DimensionsAreNotInTheKernelName) {
     for (const Variant& variant : tmpl.stages[0].variants) {
       const TargetFacts target = Target::parse("sm_90a")->facts();
       const Problem problem = fp8_problem(tmpl, keys);
-      const Config config = *default_config(tmpl, tmpl.stages[0], variant, problem, 8, target);
+      const Config config = default_config(tmpl, tmpl.stages[0], variant, problem, 8, target)->value();
       const VariantFacts facts = *evaluate_variant(tmpl, tmpl.stages[0], variant, config, problem, target);
       for (const VariantFacts::Kernel& kernel : facts.kernels) names.insert(kernel.name_expression);
     }

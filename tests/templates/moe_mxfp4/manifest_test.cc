@@ -63,7 +63,8 @@ TEST(MoeManifest, DefaultsFitEveryTargetAndBucket) {
           for (int64_t bucket : moe()->buckets) {
             auto config = default_config(*moe(), stage, variant, p, bucket, target.facts());
             ASSERT_TRUE(config.ok()) << config.error().message;
-            auto facts = evaluate_variant(*moe(), stage, variant, *config, p, target.facts());
+            if (!*config) continue;
+            auto facts = evaluate_variant(*moe(), stage, variant, **config, p, target.facts());
             ASSERT_TRUE(facts.ok()) << facts.error().message;
             EXPECT_THAT(facts->violated, IsEmpty());
             EXPECT_LE(facts->smem, target.limits().smem_per_block);
@@ -74,6 +75,37 @@ TEST(MoeManifest, DefaultsFitEveryTargetAndBucket) {
         }
       }
     }
+  }
+}
+
+// The variant that serves an untuned bucket where every variant that covers the target can run.
+std::string untuned(const char* stage_name, const char* target_name, const std::string& keys,
+                    int64_t bucket) {
+  const Stage& stage = *moe()->find_stage(stage_name);
+  const Target target = *Target::parse(target_name);
+  for (const Variant& variant : stage.variants) {
+    if (!*target.matches(variant.targets)) continue;
+    auto config = default_config(*moe(), stage, variant, problem(keys.c_str()), bucket, target.facts());
+    EXPECT_TRUE(config.ok()) << (config.ok() ? "" : config.error().message);
+    if (config.ok() && *config) return variant.name;
+  }
+  return "";
+}
+
+TEST(MoeManifest, UntunedBucketsGetTheVariantThatSuitsTheirTokensPerExpert) {
+  const std::string gpt_oss_120b = "hidden=2880,intermediate=2880,experts=128,top_k=4,bias=bf16,limited=1";
+  for (const char* stage : {"gemm1", "gemm2"}) {
+    EXPECT_EQ(untuned(stage, "sm_90a", gpt_oss_120b, 1), "stream");
+    EXPECT_EQ(untuned(stage, "sm_90a", gpt_oss_120b, 32), "stream");
+    EXPECT_EQ(untuned(stage, "sm_90a", gpt_oss_120b, 128), "mma");
+    EXPECT_EQ(untuned(stage, "sm_90a", gpt_oss_120b, 256), "wgmma");
+    EXPECT_EQ(untuned(stage, "sm_90a", gpt_oss_120b, 8192), "wgmma");
+    EXPECT_EQ(untuned(stage, "sm_100a", gpt_oss_120b, 1), "stream");
+    EXPECT_EQ(untuned(stage, "sm_100a", gpt_oss_120b, 8192), "mma");
+    EXPECT_EQ(untuned(stage, "sm_120a", gpt_oss_120b, 1), "mma");
+    EXPECT_EQ(untuned(stage, "sm_75", gpt_oss_120b, 1), "reference");
+    // Wider than a warp's registers hold.
+    EXPECT_EQ(untuned(stage, "sm_90a", "hidden=7168,intermediate=7168,experts=128,top_k=4", 1), "mma");
   }
 }
 
