@@ -116,9 +116,15 @@ std::optional<int> SymbolTable::find(std::string_view name) const {
   return entry->second;
 }
 
+const std::string* SymbolTable::definition(std::string_view name) const {
+  auto found = definitions_.find(name);
+  return found == definitions_.end() ? nullptr : &found->second;
+}
+
 std::vector<std::string> SymbolTable::all_names() const {
   std::vector<std::string> names;
   for (const auto& [name, slot] : slots_) names.push_back(name);
+  for (const auto& [name, formula] : definitions_) names.push_back(name);
   std::sort(names.begin(), names.end());
   return names;
 }

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -34,20 +35,28 @@ class SymbolTable {
   // Makes `name` another name of `slot`; a name that exists is moved there.
   void alias(std::string_view name, int slot) { slots_[std::string(name)] = slot; }
   std::optional<int> find(std::string_view name) const;
+  // Makes `name` stand for a formula: where it is read, the text is parsed as if it stood there in
+  // parentheses, with the names that are known there. A name with a slot is never looked up among them.
+  void define(std::string_view name, std::string_view formula) {
+    definitions_.insert_or_assign(std::string(name), std::string(formula));
+  }
+  const std::string* definition(std::string_view name) const;       // null: none
   const std::vector<std::string>& names() const { return names_; }  // by slot, without aliases
-  std::vector<std::string> all_names() const;                       // with aliases, sorted
+  std::vector<std::string> all_names() const;                       // with aliases and definitions, sorted
   int size() const { return static_cast<int>(names_.size()); }
 
  private:
   std::vector<std::string> names_;
   std::unordered_map<std::string, int> slots_;
+  std::map<std::string, std::string, std::less<>> definitions_;
 };
 
 class Formula {
  public:
   Formula() = default;  // the constant 0
 
-  // Errors name the formula, the column and, for an unknown name, the nearest known ones.
+  // Errors name the formula, the column and, for an unknown name, the nearest known ones; within a named
+  // formula also where it is used.
   static Result<Formula> parse(std::string_view text, const SymbolTable& symbols);
   static Formula constant(int64_t value);
 

@@ -1,5 +1,6 @@
 // Recursive descent from text to instructions. One method per level of precedence, lowest first.
 #include <algorithm>
+#include <utility>
 
 #include "base/text.h"
 #include "templates/formula.h"
@@ -37,12 +38,15 @@ constexpr Binary kProducts[] = {
 // Parentheses, calls and unary operators within each other; keeps hostile texts from using up the C++ stack.
 constexpr int kMaxNesting = 100;
 
+// Named formulas within each other can grow with 2^n; no formula needs this much.
+constexpr size_t kMaxOperations = 4096;
+
 }  // namespace
 
 class FormulaParser {
  public:
   FormulaParser(std::string_view text, const std::vector<FormulaToken>& tokens, const SymbolTable& symbols)
-      : text_(text), tokens_(tokens), symbols_(symbols) {
+      : text_(text), tokens_(&tokens), symbols_(symbols) {
     formula_.text_ = text;
   }
 
@@ -57,7 +61,7 @@ class FormulaParser {
   }
 
  private:
-  const FormulaToken& peek() const { return tokens_[at_]; }
+  const FormulaToken& peek() const { return (*tokens_)[at_]; }
 
   static std::string spelling(const FormulaToken& token) {
     if (token.kind == FormulaToken::Kind::end) return "the end";
@@ -67,7 +71,7 @@ class FormulaParser {
   // Keeps the first error and moves to the end, so that every caller unwinds.
   void fail(std::string_view message, int column = 0) {
     if (!error_) error_ = formula_error(text_, column > 0 ? column : peek().column, message);
-    at_ = tokens_.size() - 1;
+    at_ = tokens_->size() - 1;
   }
 
   bool take(std::string_view symbol) {
@@ -86,6 +90,9 @@ class FormulaParser {
     depth_ += growth;
     formula_.depth_ = std::max(formula_.depth_, depth_);
     if (depth_ > kFormulaStack) fail(fmt::format("nested deeper than {} pending values", kFormulaStack));
+    if (!within_.empty() && formula_.ops_.size() > kMaxOperations) {
+      fail(fmt::format("more than {} operations, named formulas included", kMaxOperations));
+    }
     return formula_.ops_.size() - 1;
   }
   void jump_here(size_t op) { formula_.ops_[op].operand = static_cast<int32_t>(formula_.ops_.size()); }
@@ -214,12 +221,49 @@ class FormulaParser {
       emit(FormulaOp::load, 1, *slot);
       return;
     }
+    if (const std::string* definition = symbols_.definition(token.spelling)) {
+      return named_formula(std::string(token.spelling), *definition, token.column);
+    }
     std::vector<std::string> known = symbols_.all_names();
     std::string near = nearest_name(token.spelling, known);
     std::string hint = !near.empty()   ? fmt::format("did you mean '{}'?", near)
                        : known.empty() ? std::string("no names are known here")
                                        : "known here: " + join(known, ", ");
     fail(fmt::format("unknown name '{}'; {}", token.spelling, hint), token.column);
+  }
+
+  // Parses the text that a name stands for in the name's place.
+  void named_formula(const std::string& name, const std::string& definition, int column) {
+    auto again = std::find(within_.begin(), within_.end(), name);
+    if (again != within_.end()) {
+      std::vector<std::string> circle(again, within_.end());
+      circle.push_back(name);
+      return fail(fmt::format("the named formula '{}' is defined by itself: {}", name, join(circle, " -> ")),
+                  column);
+    }
+    auto tokens = tokenize_formula(definition);
+    if (!tokens) {
+      if (!error_) error_ = tokens.error();
+      return fail("", column);
+    }
+    const bool failed_before = error_.has_value();
+    std::string_view outer_text = std::exchange(text_, definition);
+    const std::vector<FormulaToken>* outer_tokens = std::exchange(tokens_, &*tokens);
+    const size_t outer_at = std::exchange(at_, 0);
+    within_.push_back(name);
+    if (peek().kind == FormulaToken::Kind::end) fail("the formula is empty");
+    conditional();
+    if (!error_ && peek().kind != FormulaToken::Kind::end) {
+      fail(fmt::format("expected an operator or the end, found '{}'", spelling(peek())));
+    }
+    within_.pop_back();
+    text_ = outer_text;
+    tokens_ = outer_tokens;
+    at_ = outer_at;
+    if (!error_) return;
+    if (!failed_before)
+      error_->message += fmt::format("; it is what '{}' stands for in '{}'", name, outer_text);
+    fail("");  // so that the outer text unwinds too
   }
 
   void call(const FormulaToken& token) {
@@ -248,12 +292,14 @@ class FormulaParser {
     if (function->arguments == 1) emit(function->op, 0);
   }
 
-  std::string_view text_;
-  const std::vector<FormulaToken>& tokens_;
+  std::string_view
+      text_;  // of the formula, or of the named formula that is being parsed; as are tokens_ and at_
+  const std::vector<FormulaToken>* tokens_;
   const SymbolTable& symbols_;
   Formula formula_;
   std::optional<Error> error_;
   size_t at_ = 0;
+  std::vector<std::string> within_;  // named formulas that are being parsed, outermost first
   int depth_ = 0;
   int nesting_ = 0;
 };

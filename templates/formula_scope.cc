@@ -1,6 +1,7 @@
 #include "templates/formula_scope.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 #include "templates/formula_lexer.h"
@@ -131,7 +132,34 @@ std::optional<Error> check_name(std::string_view formula, const std::vector<Form
                   to_string(scope.choices.find(token.spelling)->second.at(0))));
 }
 
+// The text, and once each the named formulas in it.
+std::optional<Error> check_words(std::string_view text, const FormulaScope& scope,
+                                 std::set<std::string, std::less<>>& named) {
+  auto tokens = tokenize_formula(text);
+  if (!tokens) return tokens.error();
+  for (size_t at = 0; at < tokens->size(); ++at) {
+    const FormulaToken& token = (*tokens)[at];
+    std::optional<Error> error;
+    if (token.kind == FormulaToken::Kind::text) error = check_text(text, *tokens, at, scope);
+    if (token.kind == FormulaToken::Kind::name) {
+      error = check_name(text, *tokens, at, scope);
+      const std::string* definition = scope.symbols.definition(token.spelling);
+      if (!error && definition && named.emplace(token.spelling).second) {
+        error = check_words(*definition, scope, named);
+        if (error)
+          error->message += fmt::format("; it is what '{}' stands for in '{}'", token.spelling, text);
+      }
+    }
+    if (error) return error;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+void define_formulas(const std::vector<NamedFormula>& formulas, SymbolTable* symbols) {
+  for (const NamedFormula& formula : formulas) symbols->define(formula.name, formula.text);
+}
 
 void FormulaScope::add_key(const std::string& name, const KeySpec& key) {
   symbols.add(name);
@@ -139,14 +167,8 @@ void FormulaScope::add_key(const std::string& name, const KeySpec& key) {
 }
 
 Result<Formula> parse_in_scope(std::string_view text, const FormulaScope& scope) {
-  auto tokens = tokenize_formula(text);
-  if (!tokens) return tokens.error();
-  for (size_t at = 0; at < tokens->size(); ++at) {
-    std::optional<Error> error;
-    if ((*tokens)[at].kind == FormulaToken::Kind::text) error = check_text(text, *tokens, at, scope);
-    if ((*tokens)[at].kind == FormulaToken::Kind::name) error = check_name(text, *tokens, at, scope);
-    if (error) return *error;
-  }
+  std::set<std::string, std::less<>> named;
+  if (std::optional<Error> error = check_words(text, scope, named)) return *error;
   return Formula::parse(text, scope.symbols);
 }
 
@@ -165,6 +187,7 @@ std::vector<int64_t> target_values(const TargetFacts& target) {
 FormulaScope problem_scope(const Template& tmpl) {
   FormulaScope scope;
   add_problem(tmpl, scope);
+  define_formulas(tmpl.named_formulas, &scope.symbols);
   return scope;
 }
 
@@ -197,6 +220,8 @@ FormulaScope pack_scope(const Template& tmpl) {
 FormulaScope variant_scope(const Template& tmpl, const Stage& stage, const Variant& variant,
                            VariantScope level) {
   FormulaScope scope = problem_and_target_scope(tmpl);
+  define_formulas(stage.named_formulas, &scope.symbols);
+  define_formulas(variant.named_formulas, &scope.symbols);
   add_own(stage, variant, level, scope);
   if (level >= VariantScope::bucket) {
     if (!tmpl.bucket_scalar.empty()) scope.symbols.add(tmpl.bucket_scalar);
@@ -207,6 +232,8 @@ FormulaScope variant_scope(const Template& tmpl, const Stage& stage, const Varia
 
 FormulaScope launch_scope(const Template& tmpl, const Stage& stage, const Variant& variant) {
   FormulaScope scope = problem_and_target_scope(tmpl);
+  define_formulas(stage.named_formulas, &scope.symbols);
+  define_formulas(variant.named_formulas, &scope.symbols);
   add_scalars(tmpl, scope);
   add_arguments(tmpl, ArgumentSpec::Role::launch, scope);
   for (const Stage& other : tmpl.stages) {

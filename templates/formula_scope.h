@@ -26,6 +26,9 @@ struct FormulaScope {
 // comparison would silently never hold.
 Result<Formula> parse_in_scope(std::string_view text, const FormulaScope& scope);
 
+// Makes the names known in `symbols`.
+void define_formulas(const std::vector<NamedFormula>& formulas, SymbolTable* symbols);
+
 // "target.sm_count", ... and their values.
 const std::vector<std::string>& target_names();
 std::vector<int64_t> target_values(const TargetFacts& target);

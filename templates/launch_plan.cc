@@ -74,6 +74,7 @@ class PlanBuilder {
   }
 
   void add_fixed_symbols() {
+    define_formulas(template_.named_formulas, &plan_.symbols_);
     for (const auto& [name, value] : problem_.values()) add_symbol(name, formula_value(value));
     std::vector<int64_t> target = target_values(target_);
     for (size_t i = 0; i < target.size(); ++i) add_symbol(target_names()[i], target[i]);
@@ -123,8 +124,10 @@ class PlanBuilder {
   }
 
   // The symbols as a stage's own formulas see them: its parameters also without the stage's name.
-  SymbolTable own_symbols(const Stage& stage, const StageChoice& choice) {
+  SymbolTable own_symbols(const Stage& stage, const Variant& variant, const StageChoice& choice) {
     SymbolTable symbols = plan_.symbols_;
+    define_formulas(stage.named_formulas, &symbols);
+    define_formulas(variant.named_formulas, &symbols);
     auto alias = [&](const std::string& name) {
       symbols.alias(name, *symbols.find(stage.name + "." + name));
     };
@@ -199,7 +202,7 @@ class PlanBuilder {
     for (size_t i = 0; i < choices.size() && !error_; ++i) {
       const Stage& stage = template_.stages[i];
       const Variant& variant = *variants_[i];
-      SymbolTable symbols = own_symbols(stage, choices[i]);
+      SymbolTable symbols = own_symbols(stage, variant, choices[i]);
       int first_map = static_cast<int>(plan_.tensor_maps_.size());
       for (const TensorMapSpec& map : variant.tensor_maps)
         add_tensor_map(map, symbols, stage.name + "." + map.name);

@@ -91,6 +91,12 @@ struct LaunchSpec {
   std::vector<std::string> args;
 };
 
+// [let]: a name for a formula that others are written with. It is parsed where it is used
+// (SymbolTable::define).
+struct NamedFormula {
+  std::string name, text;
+};
+
 struct FeatureSpec {
   std::string name;  // of compiler/features.h
   std::string when;  // formula over problem, config and target; "" = always
@@ -128,6 +134,8 @@ struct Variant {
   bool oracle = false;        // the naive one: fallback that runs anywhere, and what others are compared with
   std::string oracle_config;  // its most exact config, used as the reference result
   std::vector<KeySpec> parameters;
+  std::vector<NamedFormula>
+      named_formulas;  // for this variant, beside those of its stage and of the template
   std::vector<FeatureSpec> features;
   std::vector<ConstraintSpec> constraints;
   std::string threads = "128";
@@ -148,6 +156,7 @@ struct Variant {
 struct Stage {
   std::string name, doc;
   bool tuned = false;
+  std::vector<NamedFormula> named_formulas;  // for all formulas of its variants
   std::vector<Variant> variants;  // tried in this order when there is no better knowledge; of a tuned stage
                                   // the last is the oracle
 };
@@ -169,6 +178,7 @@ struct LaunchScalar {
 
 struct Template {
   std::string name, summary;
+  std::vector<NamedFormula> named_formulas;  // for all formulas
   std::vector<KeySpec> problem;
   std::vector<LaunchScalar> scalars;
   std::vector<ConstraintSpec> problem_constraints;  // over problem keys; violated = `open` refuses

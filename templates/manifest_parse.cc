@@ -2,7 +2,9 @@
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "templates/formula_lexer.h"
 #include "templates/includes.h"
+#include "templates/manifest_inherit.h"
 #include "templates/manifest_parser.h"
 #include "templates/variant_formulas.h"
 
@@ -20,6 +22,7 @@ Result<Template> ManifestParser::parse() {
   if (!template_.name.empty() && !is_identifier(template_.name)) {
     errors_.add(reader_->line_of("name"), "name = '{}': letters, digits and _ only", template_.name);
   }
+  template_.named_formulas = read_named_formulas(*reader_, "[let]", names_);
   read_problem();
   read_launch_scalars();
   read_arguments();
@@ -32,12 +35,15 @@ Result<Template> ManifestParser::parse() {
   for (size_t i = 0; i < stages.size(); ++i) read_stage(*stages[i], template_.stages[i]);
   read_verify();
   reader_.reset();  // reports unknown sections
+  if (errors_.empty()) check_named_formulas_are_used();
   if (!errors_.empty()) return errors_.error();
   return std::move(template_);
 }
 
 void ManifestParser::check_formula(int line, const std::string& what, const std::string& text,
                                    const FormulaScope& scope) {
+  std::set<std::string, std::less<>> followed;
+  mark_used(text, scope.symbols, followed);
   auto parsed = parse_in_scope(text, scope);
   if (!parsed) errors_.add(line, "{}: {}", what, parsed.error().message);
 }
@@ -79,6 +85,42 @@ std::string ManifestParser::one_of(TableReader& reader, std::string_view key, st
   errors_.add(reader.line_of(key), "{}: {} = '{}': it must be one of {}", reader.what(), key, value,
               join(allowed, ", "));
   return allowed.front();
+}
+
+std::vector<NamedFormula> ManifestParser::read_named_formulas(TableReader& parent, const std::string& what,
+                                                              std::set<std::string>& taken) {
+  std::vector<NamedFormula> formulas;
+  const TomlNode* node = parent.table("let");
+  if (!node) return formulas;
+  TableReader reader(*node, what, errors_);
+  for (const auto& [name, value] : reader.rest()) {
+    claim_name(value->line, "named formula", name, taken);
+    formulas.push_back({name, reader.formula_text(name)});
+    named_formulas_.push_back({value->line, what, formulas.back()});
+  }
+  return formulas;
+}
+
+// What a named formula leads to depends on where it is used: each use is followed.
+void ManifestParser::mark_used(std::string_view formula, const SymbolTable& symbols,
+                               std::set<std::string, std::less<>>& followed) {
+  auto tokens = tokenize_formula(formula);
+  if (!tokens) return;  // reported where the formula is parsed
+  for (const FormulaToken& token : *tokens) {
+    if (token.kind != FormulaToken::Kind::name) continue;
+    const std::string* definition = symbols.definition(token.spelling);
+    if (!definition || !followed.emplace(token.spelling).second) continue;
+    used_formulas_.emplace(token.spelling, *definition);
+    mark_used(*definition, symbols, followed);
+  }
+}
+
+// What no formula uses was never checked, and is most likely a slip.
+void ManifestParser::check_named_formulas_are_used() {
+  for (const NamedFormulaPlace& place : named_formulas_) {
+    if (used_formulas_.contains({place.formula.name, place.formula.text})) continue;
+    errors_.add(place.line, "{}: no formula uses '{}'", place.what, place.formula.name);
+  }
 }
 
 void ManifestParser::read_problem() {
@@ -275,6 +317,7 @@ Result<Template> parse_manifest(std::string_view toml_text, const std::string& f
                                 std::map<std::string, std::string> sources) {
   auto root = parse_toml(toml_text, file_name);
   if (!root) return root.error();
+  if (Status status = inherit_variants(&*root, file_name); !status) return status.error();
   auto parsed = ManifestParser(*root, file_name, std::move(sources)).parse();
   if (!parsed) return parsed;
   Template tmpl = std::move(*parsed);

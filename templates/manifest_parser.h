@@ -26,6 +26,12 @@ class ManifestParser {
  private:
   // manifest_parse.cc
   void read_problem();
+  // The [let] of a table: claims the names in `taken`.
+  std::vector<NamedFormula> read_named_formulas(TableReader& parent, const std::string& what,
+                                                std::set<std::string>& taken);
+  void mark_used(std::string_view formula, const SymbolTable& symbols,
+                 std::set<std::string, std::less<>>& followed);
+  void check_named_formulas_are_used();
   void read_launch_scalars();
   void read_buffers();
   void read_verify();
@@ -42,7 +48,7 @@ class ManifestParser {
 
   // manifest_stages.cc
   void read_stage_names(const std::vector<const TomlNode*>& stages);
-  void read_variant_names(TableReader& reader, const std::string& stage, Variant& variant);
+  void read_variant_names(TableReader& reader, const Stage& stage, Variant& variant);
   void read_stage(const TomlNode& node, Stage& stage);
   void read_variant(const TomlNode& node, Stage& stage, Variant& variant);
   void read_variant_formulas(TableReader& reader, Stage& stage, Variant& variant);
@@ -89,7 +95,14 @@ class ManifestParser {
   ManifestErrors errors_;
   std::optional<TableReader> reader_;  // of root_
   Template template_;
-  std::set<std::string> names_;  // problem keys and launch scalars: one name space for formulas
+  std::set<std::string> names_;  // problem keys, launch scalars and [let]: one name space for formulas
+  struct NamedFormulaPlace {
+    int line;
+    std::string what;
+    NamedFormula formula;
+  };
+  std::vector<NamedFormulaPlace> named_formulas_;                // of all levels
+  std::set<std::pair<std::string, std::string>> used_formulas_;  // name and text of those that a formula uses
 };
 
 }  // namespace rtjit

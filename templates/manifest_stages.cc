@@ -33,19 +33,23 @@ void ManifestParser::read_stage_names(const std::vector<const TomlNode*>& stages
     Stage stage;
     stage.name = reader.text("name");
     claim_name(reader.line_of("name"), "stage", stage.name, taken);
+    std::set<std::string> formula_names = names_;
+    stage.named_formulas =
+        read_named_formulas(reader, fmt::format("[stage.let] of {}", stage.name), formula_names);
     for (const TomlNode* variant_node : reader.tables("variant")) {
       TableReader variant_reader(*variant_node, label(*variant_node, "stage.variant"), ignored);
       Variant variant;
       variant.name = variant_reader.text("name");
-      read_variant_names(variant_reader, stage.name, variant);
+      read_variant_names(variant_reader, stage, variant);
       stage.variants.push_back(std::move(variant));
     }
     template_.stages.push_back(std::move(stage));
   }
 }
 
-void ManifestParser::read_variant_names(TableReader& reader, const std::string& stage, Variant& variant) {
+void ManifestParser::read_variant_names(TableReader& reader, const Stage& stage, Variant& variant) {
   std::set<std::string> taken = names_;
+  for (const NamedFormula& formula : stage.named_formulas) taken.insert(formula.name);
   if (const TomlNode* node = reader.table("parameter")) {
     TableReader parameters(*node, "[stage.variant.parameter]", errors_);
     for (const auto& [name, parameter] : parameters.rest()) {
@@ -57,7 +61,7 @@ void ManifestParser::read_variant_names(TableReader& reader, const std::string& 
       KeySpec key = read_key(name, *parameter, fmt::format("[stage.variant.parameter.{}]", name));
       if (key.type == KeySpec::Type::real || key.values.empty()) {
         errors_.add(parameter->line, "parameter '{}' of {}.{}: it needs 'values', integers or choices", name,
-                    stage, variant.name);
+                    stage.name, variant.name);
       }
       variant.parameters.push_back(std::move(key));
     }
@@ -69,11 +73,14 @@ void ManifestParser::read_variant_names(TableReader& reader, const std::string& 
       variant.provides.emplace_back(name, provides.formula_text(name));
     }
   }
+  variant.named_formulas = read_named_formulas(
+      reader, fmt::format("[stage.variant.let] of {}.{}", stage.name, variant.name), taken);
 }
 
 void ManifestParser::read_stage(const TomlNode& node, Stage& stage) {
   TableReader reader(node, label(node, "stage"), errors_);
   reader.required_text("name");
+  reader.table("let");  // read by read_stage_names
   stage.doc = reader.text("doc");
   stage.tuned = reader.boolean("tuned", false);
   std::vector<const TomlNode*> variants = reader.tables("variant");
@@ -105,6 +112,7 @@ void ManifestParser::read_variant(const TomlNode& node, Stage& stage, Variant& v
   TableReader reader(node, label(node, "stage.variant"), errors_);
   reader.required_text("name");
   reader.table("parameter");  // read by read_variant_names
+  reader.table("let");
   reader.table("provides");
   variant.doc = reader.text("doc");
   variant.source = resolve_source(reader, "source");
@@ -277,7 +285,8 @@ void ManifestParser::read_pack() {
 
 std::string ManifestParser::resolve_source(TableReader& reader, std::string_view key) {
   std::string file = reader.required_text(key);
-  if (file.empty()) return {};
+  // Without a right name, which is reported, nobody knows the folder.
+  if (file.empty() || !is_identifier(template_.name)) return {};
   std::string folder = template_.name + "/";
   std::string path = folder + file;
   if (template_.sources.contains(path)) return path;

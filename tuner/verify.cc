@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "templates/formula_scope.h"
 #include "tuner/compare.h"
 
 namespace rtjit {
@@ -155,6 +156,7 @@ std::vector<InputCase> emulator_cases(const std::vector<int64_t>& sizes) {
 Result<Problem> small_problem(const Template& tmpl, const Problem& problem) {
   if (tmpl.verify.small.empty()) return problem;
   SymbolTable symbols;
+  define_formulas(tmpl.named_formulas, &symbols);
   std::vector<int64_t> values;
   KeyValues keys;
   for (const auto& [key, value] : problem.values()) {

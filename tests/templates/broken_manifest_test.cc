@@ -42,6 +42,14 @@ TEST_P(BrokenManifest, HasTheRightMessage) {
   EXPECT_TRUE(found) << "expected line " << line << ": " << parsed.error().message;
 }
 
+// The folder of the sources follows from the name: without one they cannot be judged.
+TEST(BrokenManifests, AMissingNameIsOneError) {
+  auto parsed = parse_manifest(replaced(kPipelineManifest, "name = \"pipeline\"", ""), "pipeline.toml",
+                               pipeline_sources());
+  ASSERT_FALSE(parsed.ok());
+  EXPECT_EQ(parsed.error().message.find('\n'), std::string::npos) << parsed.error().message;
+}
+
 const Broken kSyntaxAndKeys[] = {
     {"Syntax", "name = \"pipeline\"", "name = pipeline", "column"},
     {"Date", "summary = \"sort rows, then multiply\"", "summary = 2026-01-01", "dates and times"},
@@ -118,8 +126,7 @@ const Broken kArgumentsAndBuffers[] = {
     {"BufferIsArgument", "name = \"sorted\"", "name = \"out\"", "buffer 'out': the name is used before"},
     {"BufferWithoutBytes", "bytes = \"width\"\n", "", "'bytes' is missing",
      "[[buffer]]\nname = \"packed_s\""},
-    {"PackedBufferSeesNoTokens", "bytes = \"width * width + 1\"", "bytes = \"tokens\"",
-     "unknown name 'tokens'"},
+    {"PackedBufferSeesNoTokens", "bytes = \"area + 1\"", "bytes = \"tokens\"", "unknown name 'tokens'"},
     {"BufferStageTypo", "align(tokens, mul.block_m)", "align(tokens, mull.block_m)",
      "did you mean 'mul.block_m'?"},
     {"BufferSeesNoStride", "bytes = \"tokens * width * 4\"", "bytes = \"tokens * x_stride * 4\"",
@@ -163,6 +170,30 @@ const Broken kStagesAndPack[] = {
     {"DefaultIncomplete", "config = \"block_m=16,warps=2\"", "config = \"warps=2\"", "no value for block_m"},
     {"DefaultNotForAll", "config = \"block_m=64\"", "config = \"block_m=64\"\nwhen = \"tokens > 1\"",
      "no default config for every case", "[[stage.variant.default]]"},
+    {"LikeNothing", "source = \"reference.cuh\"", "like = \"mul.mna\"\nsource = \"reference.cuh\"",
+     "like = 'mul.mna': it must name a variant before it as STAGE.VARIANT; there are mul.mma, sort.only",
+     "like ="},
+    {"LikeItself", "targets = \"sm_80+\"", "like = \"mul.mma\"\ntargets = \"sm_80+\"", "there are sort.only",
+     "like ="},
+    {"LetUnused", "[let]", "[let]\nrows = \"width * 2\"", "[let]: no formula uses 'rows'", "rows ="},
+    {"LetIsNoFormula", "area = \"width * width\"", "area = [1]", "'area' must be a formula"},
+    {"LetTakesAKey", "[let]", "[let]\nalpha = \"width\"", "problem key 'alpha': the name is used before",
+     "[problem.alpha]"},
+    {"LetIsReserved", "[let]", "[let]\nthreads = \"width\"", "the name is reserved", "threads = \"width\""},
+    {"LetOfTheStageTakesAParameter", "[stage.let]", "[stage.let]\nwarps = \"4\"",
+     "parameter 'warps': the name is used before", "[stage.variant.parameter.warps]"},
+    {"LetOfTheVariantTakesAParameter", "let = {", "let = { warps = \"4\",",
+     "named formula 'warps': the name is used before"},
+    {"LetShadowsTheStage", "let = {", "let = { row_tiles = \"4\",",
+     "named formula 'row_tiles': the name is used before"},
+    {"LetTypo", "tile_rows = \"block_m\"", "tile_rows = \"block_n\"",
+     "did you mean 'block_m'?; it is what 'tile_rows' stands for in 'cdiv(tokens, tile_rows)'",
+     "grid = [\"row_tiles\", \"split\"]"},
+    {"LetCircle", "tile_rows = \"block_m\"", "tile_rows = \"row_tiles\"",
+     "defined by itself: row_tiles -> tile_rows -> row_tiles", "grid = [\"row_tiles\", \"split\"]"},
+    {"LetWrongChoice", "tile_rows = \"block_m\"", "tile_rows = \"store == 'bluk' ? 1 : block_m\"",
+     "'bluk' is not a value of store; did you mean 'bulk'?", "grid = [\"row_tiles\", \"split\"]"},
+    {"LetOutOfScope", "bytes = \"area + 1\"", "bytes = \"row_tiles + 1\"", "unknown name 'row_tiles'"},
     {"DefaultUnreachable", "when = \"tokens <= 1\"\n", "", "those after it are never reached",
      "[[stage.variant.default]]"},
     {"DefaultWhenOfTheLast", "source = \"reference.cuh\"",

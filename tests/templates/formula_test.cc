@@ -211,6 +211,51 @@ TEST(Formula, DepthIsBounded) {
   EXPECT_EQ(value_of("0" + repeat(" + 1", 10'000)), 10'000);
 }
 
+TEST(Formula, NamedFormulasStandInParentheses) {
+  SymbolTable symbols = letters();
+  symbols.define("sum", "a + b");
+  symbols.define("twice", "2 * sum");
+  symbols.define("plain", "store == 'plain'");
+  symbols.define("a", "100");  // a slot of that name comes first
+  auto value = [&](std::string_view text) {
+    auto formula = Formula::parse(text, symbols);
+    EXPECT_TRUE(formula.ok()) << (formula.ok() ? "" : formula.error().message);
+    return formula.ok() ? formula->evaluate(kValues).value_or(-1) : -1;
+  };
+  EXPECT_EQ(value("sum * 2"), 20);
+  EXPECT_EQ(value("-sum"), -10);
+  EXPECT_EQ(value("twice / sum + a"), 9);
+  EXPECT_EQ(value("plain ? 1 : min(twice, 5)"), 5);
+  EXPECT_THAT(Formula::parse("twice", symbols)->reads(), ElementsAre(0, 1));
+}
+
+TEST(Formula, ErrorsInNamedFormulasSayWhereTheyAreUsed) {
+  SymbolTable symbols = letters();
+  symbols.define("typo", "hiden + 1");
+  symbols.define("open", "(a");
+  symbols.define("empty", "");
+  symbols.define("two", "a b");
+  symbols.define("strange", "a ~ b");
+  symbols.define("chicken", "egg + 1");
+  symbols.define("egg", "2 * chicken");
+  symbols.define("d0", "a");
+  for (int i = 1; i <= 20; ++i) symbols.define(fmt::format("d{}", i), fmt::format("d{0} + d{0}", i - 1));
+  auto error = [&](std::string_view text) {
+    auto formula = Formula::parse(text, symbols);
+    return formula.ok() ? "no error" : formula.error().message;
+  };
+  EXPECT_THAT(error("1 + typo"),
+              AllOf(HasSubstr("formula 'hiden + 1', column 1: unknown name 'hiden'; did you mean 'hidden'?"),
+                    HasSubstr("it is what 'typo' stands for in '1 + typo'")));
+  EXPECT_THAT(error("open + 1"), HasSubstr("formula '(a', column 3: expected ')', found 'the end'"));
+  EXPECT_THAT(error("empty"), HasSubstr("the formula is empty; it is what 'empty' stands for"));
+  EXPECT_THAT(error("two * 2"), HasSubstr("expected an operator or the end, found 'b'"));
+  EXPECT_THAT(error("strange"), HasSubstr("formula 'a ~ b'"));
+  EXPECT_THAT(error("a + egg"),
+              HasSubstr("the named formula 'egg' is defined by itself: egg -> chicken -> egg"));
+  EXPECT_THAT(error("d20"), HasSubstr("more than 4096 operations"));
+}
+
 TEST(Formula, ReadsAreAscendingAndUnique) {
   EXPECT_THAT(Formula::parse("hidden + a * hidden + 'x'", letters())->reads(), ElementsAre(0, 3));
   EXPECT_THAT(Formula::parse("3", letters())->reads(), ElementsAre());

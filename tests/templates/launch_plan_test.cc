@@ -283,6 +283,45 @@ TEST_F(PlanTest, AVariantIsPassedOverWhereItIsNoDefault) {
   EXPECT_TRUE(offered("reference", 1, 90));
 }
 
+TEST_F(PlanTest, AVariantLikeAnotherHasWhatItDoesNotGiveItself) {
+  std::string text =
+      replaced(kPipelineManifest, "[[stage.variant]]\nname = \"reference\"", R"([[stage.variant]]
+name = "wide"
+like = "mul.mma"
+threads = "warps * 64"
+[[stage.variant.default]]
+config = "block_m=16,extra=3"
+[stage.variant.parameter.extra]
+type = "integer"
+values = [3]
+[stage.variant.parameter.warps]
+values = [1]
+default = 1
+[stage.variant.cost]
+rate = "fma"
+[[stage.variant]]
+name = "reference")");
+  auto parsed = parse_manifest(text, "pipeline.toml", pipeline_sources());
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  const Stage& stage = *parsed->find_stage("mul");
+  const Variant& wide = *parsed->find_variant("mul", "wide");
+  const Variant& mma = *parsed->find_variant("mul", "mma");
+  Problem p = problem({{"width", "64"}});
+  auto config = default_config(*parsed, stage, wide, p, 1, hopper());
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ((*config)->canonical(), "block_m=16,warps=1,store=plain,split=1,extra=3");
+  auto facts = evaluate_variant(*parsed, stage, wide, **config, p, hopper());
+  ASSERT_TRUE(facts.ok()) << facts.error().message;
+  EXPECT_EQ(facts->threads, 64);
+  EXPECT_EQ(facts->smem, 64 * 4 + 16 * 32);
+  EXPECT_THAT(facts->features, ElementsAre("cp.async"));
+  EXPECT_EQ(facts->kernels.at(0).name_expression, "ns::mma<16, 1, ns::Store::plain, ns::Layout::rows, 1>");
+  EXPECT_EQ(wide.launches.size(), mma.launches.size());
+  EXPECT_EQ(wide.cost.rate, "fma");
+  EXPECT_EQ(wide.cost.dram_bytes, mma.cost.dram_bytes);
+  EXPECT_EQ(mma.parameters.size(), 4u);
+}
+
 TEST_F(PlanTest, Cost) {
   const Stage& stage = *template_->find_stage("mul");
   const Variant& mma = *template_->find_variant("mul", "mma");

@@ -13,6 +13,9 @@ inline constexpr const char* kPipelineManifest = R"toml(
 name = "pipeline"
 summary = "sort rows, then multiply"
 
+[let]
+area = "width * width"
+
 [problem.width]
 type = "integer"
 min = 8
@@ -82,7 +85,7 @@ when = "mul.split > 1"
 [[buffer]]
 name = "packed_w"
 kind = "packed"
-bytes = "width * width + 1"
+bytes = "area + 1"
 [[buffer]]
 name = "packed_s"
 kind = "packed"
@@ -113,10 +116,13 @@ args = ["ptr x", "ptr sorted", "i32 tokens", "i32 mul.block_m", "i32 x.item_byte
 [[stage]]
 name = "mul"
 tuned = true
+[stage.let]
+row_tiles = "cdiv(tokens, tile_rows)"
 [[stage.variant]]
 name = "mma"
 source = "pipeline/mma.cuh"
 targets = "sm_80+"
+let = { tile_rows = "block_m", multiplies = "tokens * area" }
 threads = "warps * 32"
 smem = "threads * 4 + block_m * (store == 'bulk' ? 64 : 32)"
 registers = "block_m + 10"
@@ -165,16 +171,16 @@ when = "store == 'bulk'"
 [[stage.variant.launch]]
 kernel = "ns::mma"
 template_args = ["block_m", "warps", "store", "layout", "split"]
-grid = ["cdiv(tokens, block_m)", "split"]
+grid = ["row_tiles", "split"]
 block = ["threads"]
 smem = "smem"
 pdl = true
-args = ["ptr x", "ptr bias_row", "ptr packed_w", "ptr partial", "f32 alpha", "i64 width * width", "i32 sort.threads"]
+args = ["ptr x", "ptr bias_row", "ptr packed_w", "ptr partial", "f32 alpha", "i64 area", "i32 sort.threads"]
 when = "store == 'plain'"
 [[stage.variant.launch]]
 kernel = "ns::mma_bulk"
 template_args = ["block_m"]
-grid = ["cdiv(tokens, block_m)"]
+grid = ["row_tiles"]
 block = ["threads"]
 args = ["map x_map", "ptr out"]
 when = "store == 'bulk'"
@@ -185,9 +191,9 @@ block = [128]
 args = ["ptr partial", "ptr out"]
 when = "split > 1"
 [stage.variant.cost]
-blocks = "cdiv(tokens, block_m) * split"
+blocks = "row_tiles * split"
 dram_bytes = "tokens * width * x.item_bytes + (bias_row.given ? width : 0)"
-flops = "2 * tokens * width * width"
+flops = "2 * multiplies"
 rate = "mma.bf16"
 steps = "cdiv(width, 32)"
 stages = 3
