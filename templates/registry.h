@@ -19,8 +19,7 @@ class TemplateRegistry {
   // "device/..." headers.
   static Result<std::shared_ptr<const TemplateRegistry>> create(const std::vector<std::string>& folders = {});
 
-  // Unknown: an error that lists the known ones. A built-in template whose manifest is broken: what is wrong
-  // with it.
+  // Unknown: an error that lists the known ones. A built-in template whose manifest is broken: what is wrong with it.
   Result<std::shared_ptr<const Template>> find(std::string_view name) const;
   std::vector<std::string> names() const;  // ascending
 
