@@ -23,6 +23,7 @@ namespace rtjit::emu {
 struct Strictness {
   bool uninitialised_global = true;  // reads of global memory that nobody wrote
   bool races = true;                 // unordered accesses of different warps to shared memory
+  bool silicon_sums = false;         // mma.sync adds as an H200 does, bit for bit; wgmma always does
   uint64_t steps_per_block = uint64_t(4) << 30;
   uint64_t failed_waits_per_block = 100000;  // mbarrier waits in a row without any progress: a deadlock
 };

@@ -1,14 +1,15 @@
 // mma.sync in all dense forms, block-scaled kinds included. Fragments are spread into plain matrices,
 // multiplied, and gathered again. Accumulation: for each element, products are exact and are added to the
 // accumulator one after the other in the order of k, each sum rounded to f32 (the PTX ISA leaves order and
-// intermediate precision open; docs/emulator.md gives the bound). f16 accumulators are rounded once at the
-// end. Integer forms are exact.
+// intermediate precision open; docs/emulator.md gives the bound), or as matrix_sum.h says where silicon's own
+// sums are asked for, which takes a third longer. f16 accumulators are rounded once at the end. Integer forms
+// are exact.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
+#include "emulator/matrix_sum.h"
 #include "emulator/memory_access.h"
-#include "emulator/mma_fragments.h"
 #include "emulator/ops_ldmatrix.h"
 #include "emulator/ops_wgmma.h"
 
@@ -52,6 +53,20 @@ float scale_of(u32 reg, u32 byte, bool ue4m3) {
   return static_cast<float>(ue4m3 ? decode_float(bits & 0x7f, kE4M3) : decode_ue8m0(bits));
 }
 
+// fp8 is turned into f16 first: the lower halves of all registers are one block, the upper ones the next, and
+// the accumulator comes in with an ordinary addition. The other types are one block.
+void add_as_silicon_does(const Fragments<float>& f, const MmaShape& s, float (*sum)[8]) {
+  SumRules rules = sum_rules(s.a, s.b, s.half_d, false);
+  int k = static_cast<int>(s.k);
+  if (f.elements != 4) return add_products(f, k, 0, f.elements, rules, sum);
+  alignas(64) float products[16][8] = {};
+  add_products(f, k, 0, 2, rules, products);
+  add_products(f, k, 2, 4, rules, products);
+  for (int row = 0; row < 16; ++row) {
+    for (int column = 0; column < 8; ++column) sum[row][column] += products[row][column];
+  }
+}
+
 // The list: d registers, a, b, c, then (block scale) scale-a, scale-b. imm: byte and thread selectors of the
 // scales.
 void run_mma_float(Warp& w, const Op& op) {
@@ -93,8 +108,12 @@ void run_mma_float(Warp& w, const Op& op) {
         f.b[k][column] *= scale_of(sb[column * 4 + thread_b], byte_b + v, s.ue4m3);
     }
   }
-  multiply_rows(f, 0, static_cast<int>(s.k), sum);
-  multiply_rows(f, 1, static_cast<int>(s.k), sum + 8);
+  if (s.container || s.scale_vectors || !w.block().launch().strictness.silicon_sums) {
+    multiply_rows(f, 0, static_cast<int>(s.k), sum);
+    multiply_rows(f, 1, static_cast<int>(s.k), sum + 8);
+  } else {
+    add_as_silicon_does(f, s, sum);
+  }
   for (int r = 0; r < d_count; ++r) {
     u32* lanes = w.reg<u32>(d[r]);
     for (int l = 0; l < 32; ++l) {

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "emulator/memory_access.h"
-#include "emulator/mma_fragments.h"
+#include "emulator/matrix_sum.h"
 #include "emulator/tensor_map.h"
 
 namespace rtjit::emu {
@@ -115,6 +115,7 @@ void run_wgmma(Warp& w, const Op& op) {
   auto a_type = static_cast<MmaElement>(op.mods >> 8 & 15),
        b_type = static_cast<MmaElement>(op.mods >> 12 & 15);
   bool half = op.mods & kHalf;
+  const SumRules rules = sum_rules(a_type, b_type, half, true);
   const u32* list = w.program().lists.data() + op.list;
   int d_count = half ? n_count / 4 : n_count / 2;
   Warp::WarpgroupProduct product{w.warpgroup_groups, &op, {}};
@@ -163,8 +164,7 @@ void run_wgmma(Warp& w, const Op& op) {
         }
       }
     }
-    multiply_rows(f, 0, k_count, sum);
-    multiply_rows(f, 1, k_count, sum + 8);
+    add_products(f, k_count, 0, f.elements, rules, sum);
     for (int l = 0; l < 32; ++l) {
       const float *low = &sum[l / 4][l % 4 * 2], *high = &sum[l / 4 + 8][l % 4 * 2];
       if (half) {
