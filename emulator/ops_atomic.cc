@@ -27,7 +27,10 @@ u32 half_pick(Operation what, Kind kind, u32 a, u32 b) {
   return (what == Operation::max ? x > y : x < y) ? a : b;
 }
 
-u64 apply(Operation what, Kind kind, u32 bits, u64 old, u64 b, u64 c) {
+float flush(float x) { return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x; }
+
+// In global memory f32 sums are without subnormals, and an f64 sum hands on a NaN as it is.
+u64 apply(Operation what, Kind kind, u32 bits, u64 old, u64 b, u64 c, bool global) {
   switch (what) {
     case Operation::exchange:
       return b;
@@ -55,9 +58,14 @@ u64 apply(Operation what, Kind kind, u32 bits, u64 old, u64 b, u64 c) {
       return half_pick(what, kind, old & 0xffff, b & 0xffff) |
              half_pick(what, kind, old >> 16 & 0xffff, b >> 16 & 0xffff) << 16;
     case Kind::f:
-      if (bits == 64) return as_bits(as_double(old) + as_double(b));
+      if (bits == 64) {
+        if (global && std::isnan(as_double(b))) return b;
+        if (global && std::isnan(as_double(old))) return old;
+        return as_bits(as_double(old) + as_double(b));
+      }
       {
-        float sum = as_float(static_cast<u32>(old)) + as_float(static_cast<u32>(b));
+        float x = as_float(static_cast<u32>(old)), y = as_float(static_cast<u32>(b));
+        float sum = global ? flush(flush(x) + flush(y)) : x + y;
         return std::isnan(sum) ? kCanonicalNan : as_bits(sum);
       }
     case Kind::s: {
@@ -99,7 +107,7 @@ void run_atomic(Warp& w, const Op& op) {
     for (u32 i = 0; i < count; ++i) {
       u64 old = 0;
       std::memcpy(&old, p + i * bytes, bytes);
-      u64 next = apply(what, kind, bits, old, value(list[i]), third ? value(third[0]) : 0);
+      u64 next = apply(what, kind, bits, old, value(list[i]), third ? value(third[0]) : 0, is_global);
       std::memcpy(p + i * bytes, &next, bytes);
       if (result && results[i] != kNone) {
         if (wide)

@@ -145,9 +145,7 @@ void store_float(Warp& w, const Op& op, int lane, double value, const FloatConve
       w.reg<u32>(op.d)[lane] = encode_float(value, kBfloat, c.rounding, c.satfinite);
       return;
     case Kind::tf32: {
-      u32 bits =
-          std::isnan(value) ? kCanonicalNan : encode_float(value, kTf32, c.rounding, c.satfinite) << 13;
-      w.reg<u32>(op.d)[lane] = bits;
+      w.reg<u32>(op.d)[lane] = encode_float(value, kTf32, c.rounding, c.satfinite) << 13;
       return;
     }
     default:
@@ -162,10 +160,41 @@ void store_float(Warp& w, const Op& op, int lane, double value, const FloatConve
   w.reg<u32>(op.d)[lane] = bits;
 }
 
+// What becomes of a NaN (PTX leaves its payload open): f64 hands the upper bits of its payload to f32 and
+// f16, and itself to f64, quiet; .ftz makes an f32 canonical first.
+bool convert_nan(Warp& w, const Op& op, int lane, double value, const FloatConversion& c) {
+  if (!std::isnan(value) || c.saturate || c.relu || c.satfinite) return false;
+  if (c.from == Kind::f && c.from_bits == 64) {
+    u64 bits = as_bits(value);
+    u32 sign = static_cast<u32>(bits >> 63);
+    if (c.to == Kind::f && c.to_bits == 64)
+      w.reg<u64>(op.d)[lane] = bits | u64(1) << 51;
+    else if (c.to == Kind::f)
+      w.reg<u32>(op.d)[lane] = sign << 31 | 0x7fc00000 | (static_cast<u32>(bits >> 29) & 0x3fffff);
+    else if (c.to == Kind::half)
+      w.reg<u32>(op.d)[lane] = sign << 15 | 0x7e00 | (static_cast<u32>(bits >> 42) & 0x1ff);
+    else
+      return false;
+    return true;
+  }
+  if (c.from == Kind::f && c.to == Kind::f && c.to_bits == 64 && c.ftz) {
+    w.reg<double>(op.d)[lane] = static_cast<double>(as_float(kCanonicalNan));
+    return true;
+  }
+  return false;
+}
+
 void run_float_to_float(Warp& w, const Op& op) {
   FloatConversion c = unpack(op.mods);
   each_lane(w.exec, [&](int l) {
     double value = load_float(w, op.a, l, c.from, c.from_bits);
+    if (convert_nan(w, op, l, value, c)) return;
+    if (c.to == Kind::tf32 && std::isnan(value)) {
+      // Rounding to nearest away cuts the bits off, also those of a NaN; the other roundings are canonical.
+      u32 kept = c.rounding == Rounding::nearest_away ? w.reg<u32>(op.a)[l] : kCanonicalNan;
+      w.reg<u32>(op.d)[l] = kept & 0xffffe000;
+      return;
+    }
     if (c.ftz && c.from == Kind::f && c.from_bits == 32 &&
         std::fabs(value) < std::numeric_limits<float>::min())
       value = std::copysign(0.0, value);

@@ -99,18 +99,21 @@ u32 round_single(double exact, Rounding rounding, bool cancelled) {
 }
 enum class Arithmetic : u32 { add, sub, mul, fma, div, rcp, sqrt };
 
+// A zero sum of summands with opposite signs, zeros included; it is negative when rounding down.
+bool cancels(double x, double y) { return x == -y && std::signbit(x) != std::signbit(y); }
+
 u32 directed_single(Arithmetic what, float a, float b, float c, Rounding rounding) {
   double x = a, y = b, z = c;
   switch (what) {
     case Arithmetic::add:
-      return round_single(add_round_to_odd(x, y), rounding, x == -y && x != 0);
+      return round_single(add_round_to_odd(x, y), rounding, cancels(x, y));
     case Arithmetic::sub:
-      return round_single(add_round_to_odd(x, -y), rounding, x == y && x != 0);
+      return round_single(add_round_to_odd(x, -y), rounding, cancels(x, -y));
     case Arithmetic::mul:
       return round_single(x * y, rounding, false);
     case Arithmetic::fma: {
       double product = x * y;
-      return round_single(add_round_to_odd(product, z), rounding, product == -z && z != 0);
+      return round_single(add_round_to_odd(product, z), rounding, cancels(product, z));
     }
     case Arithmetic::rcp:
       y = x, x = 1;
@@ -150,6 +153,20 @@ void run_directed_single(Warp& w, const Op& op) {
   });
 }
 
+double quiet(double nan) { return as_double(as_bits(nan) | u64(1) << 51); }
+
+// Silicon hands on one NaN operand: the second before the third before the first. (PTX leaves the payload
+// open.)
+double pick_nan(double a, double b, double result) {
+  if (b != b) return quiet(b);
+  return a != a ? quiet(a) : result;
+}
+double pick_nan(double a, double b, double c, double result) {
+  if (b != b) return quiet(b);
+  if (c != c) return quiet(c);
+  return a != a ? quiet(a) : result;
+}
+
 double directed_double(Arithmetic what, double a, double b, double c) {
   // The barrier keeps the compiler from computing before the rounding mode is set.
   volatile double x = a, y = b, z = c;
@@ -157,16 +174,16 @@ double directed_double(Arithmetic what, double a, double b, double c) {
   switch (what) {
     case Arithmetic::add:
       r = x + y;
-      break;
+      return pick_nan(a, b, r);
     case Arithmetic::sub:
       r = x - y;
-      break;
+      return pick_nan(a, b, r);
     case Arithmetic::mul:
       r = x * y;
-      break;
+      return pick_nan(a, b, r);
     case Arithmetic::fma:
       r = std::fma(x, y, z);
-      break;
+      return pick_nan(a, b, c, r);
     case Arithmetic::div:
       r = x / y;
       break;
@@ -237,8 +254,13 @@ inline float min_max(float a, float b) {
   bool any_nan = (a != a) | (b != b);
   return any_nan ? (PropagateNan ? as_float(kCanonicalNan) : other) : ordered;
 }
+template <bool Max>
+inline float xorsign_abs(float a, float b) {
+  float magnitude = min_max<Max, false>(std::fabs(a), std::fabs(b));
+  return as_float((as_bits(magnitude) & 0x7fffffff) | ((as_bits(a) ^ as_bits(b)) & 0x80000000));
+}
 double min_max_double(bool max, double a, double b) {
-  if (std::isnan(a)) return b;
+  if (std::isnan(a)) return std::isnan(b) ? quiet(b) : b;
   if (std::isnan(b)) return a;
   if (a == b) return max ? as_double(as_bits(a) & as_bits(b)) : as_double(as_bits(a) | as_bits(b));
   return max ? (a > b ? a : b) : (a < b ? a : b);
@@ -246,7 +268,7 @@ double min_max_double(bool max, double a, double b) {
 
 void decode_float_min_max(Decoder& d, bool max) {
   FloatModifiers m = take_float_modifiers(d);
-  if (d.has_modifier("xorsign")) return d.fail(".xorsign.abs is not supported");
+  bool xorsign = d.take("xorsign") && d.take("abs");
   Type type = d.take_type();
   decode_operands(d, type.bits, type);
   if (type.bits == 64) {
@@ -255,6 +277,12 @@ void decode_float_min_max(Decoder& d, bool max) {
     return;
   }
   bool nan = m.flags & kNan;
+  if (xorsign) {
+    // The magnitude of the smaller or larger one, negative where the signs differ.
+    if (nan || d.operand_count() != 3) return d.fail("this form of .xorsign.abs is not supported");
+    d.op.run = max ? pick_binary<xorsign_abs<true>>(m.flags) : pick_binary<xorsign_abs<false>>(m.flags);
+    return;
+  }
   if (d.operand_count() == 4) {
     if (max)
       d.op.run = nan ? pick_ternary<[](float a, float b, float c) {
@@ -277,20 +305,17 @@ void decode_float_min_max(Decoder& d, bool max) {
   }
 }
 
-// abs and neg change the sign bit only; with .ftz subnormals become zero.
+// abs and neg leave NaNs canonical in f32, and as they are but quiet in f64 (PTX leaves both open).
 void decode_float_sign(Decoder& d, bool absolute) {
   FloatModifiers m = take_float_modifiers(d);
   Type type = d.take_type();
   decode_operands(d, type.bits, type);
   if (type.bits == 64)
-    d.op.run = absolute ? unary<u64, u64, [](u64 a) { return a & ~(u64(1) << 63); }>
-                        : unary<u64, u64, [](u64 a) { return a ^ u64(1) << 63; }>;
-  else if (m.flags & kFtz)
+    d.op.run = absolute ? unary<double, double, [](double a) { return a != a ? quiet(a) : std::fabs(a); }>
+                        : unary<double, double, [](double a) { return a != a ? quiet(a) : -a; }>;
+  else
     d.op.run = absolute ? pick_unary<[](float a) { return std::fabs(a); }>(m.flags)
                         : pick_unary<[](float a) { return -a; }>(m.flags);
-  else
-    d.op.run = absolute ? unary<u32, u32, [](u32 a) { return a & 0x7fffffff; }>
-                        : unary<u32, u32, [](u32 a) { return a ^ 0x80000000; }>;
 }
 
 // add.f32x2 and so on: two floats in a 64-bit register.
@@ -328,6 +353,17 @@ void decode_float_pair(Decoder& d, std::string_view root) {
     d.fail("f32x2 is not supported here");
 }
 
+// rcp.approx.ftz.f64 and rsqrt.approx.ftz.f64 read and write the upper 32 bits only.
+template <auto F>
+double upper_half(double a) {
+  constexpr u64 kUpper = 0xffffffff00000000;
+  auto flushed = [](double x) {
+    return std::fabs(x) < std::numeric_limits<double>::min() ? std::copysign(0.0, x) : x;
+  };
+  double result = flushed(F(flushed(as_double(as_bits(a) & kUpper))));
+  return as_double((result != result ? 0x7fffffffffffffff : as_bits(result)) & kUpper);
+}
+
 Arithmetic arithmetic_of(std::string_view root) {
   if (root == "add") return Arithmetic::add;
   if (root == "sub") return Arithmetic::sub;
@@ -350,20 +386,26 @@ void decode_arithmetic(Decoder& d) {
   d.op.mods = m.flags | static_cast<u32>(m.rounding) << kRoundShift;
   if (type.bits == 64) {
     d.op.run = run_double;
+    if (m.approximate && what == Arithmetic::rcp) {
+      d.op.run =
+          unary<double, double, [](double a) { return upper_half<[](double x) { return 1.0 / x; }>(a); }>;
+      return;
+    }
     if (m.rounding == Rounding::nearest) {
       switch (what) {
         case Arithmetic::add:
-          d.op.run = binary<double, double, [](double a, double b) { return a + b; }>;
+          d.op.run = binary<double, double, [](double a, double b) { return pick_nan(a, b, a + b); }>;
           break;
         case Arithmetic::sub:
-          d.op.run = binary<double, double, [](double a, double b) { return a - b; }>;
+          d.op.run = binary<double, double, [](double a, double b) { return pick_nan(a, b, a - b); }>;
           break;
         case Arithmetic::mul:
-          d.op.run = binary<double, double, [](double a, double b) { return a * b; }>;
+          d.op.run = binary<double, double, [](double a, double b) { return pick_nan(a, b, a * b); }>;
           break;
         case Arithmetic::fma:
-          d.op.run =
-              ternary<double, double, double, [](double a, double b, double c) { return std::fma(a, b, c); }>;
+          d.op.run = ternary<double, double, double, [](double a, double b, double c) {
+            return pick_nan(a, b, c, std::fma(a, b, c));
+          }>;
           break;
         default:
           break;
@@ -411,7 +453,8 @@ void decode_function(Decoder& d) {
   d.expect_operands(2, 2);
   decode_operands(d, type.bits, type);
   if (type.bits == 64)
-    d.op.run = unary<double, double, [](double a) { return F(a); }>;
+    d.op.run = (m.flags & kFtz) ? unary<double, double, [](double a) { return upper_half<F>(a); }>
+                                : unary<double, double, [](double a) { return F(a); }>;
   else
     d.op.run = pick_unary<[](float a) { return static_cast<float>(F(static_cast<double>(a))); }>(m.flags);
 }

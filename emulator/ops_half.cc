@@ -99,8 +99,8 @@ u32 compute(u32 a, u32 b, u32 c, u32 flags) {
   if constexpr (What == Operation::fma) r = N::fma(a, b, c);
   if constexpr (What == Operation::min) r = min_max<N, false>(a, b, flags);
   if constexpr (What == Operation::max) r = min_max<N, true>(a, b, flags);
-  if constexpr (What == Operation::abs) r = a & 0x7fff;
-  if constexpr (What == Operation::neg) r = a ^ 0x8000;
+  if constexpr (What == Operation::abs) r = is_nan<N>(a) ? kCanonicalHalfNan : a & 0x7fff;
+  if constexpr (What == Operation::neg) r = is_nan<N>(a) ? kCanonicalHalfNan : a ^ 0x8000;
   if constexpr (What == Operation::ex2)
     r = N::from_float(narrow_to_odd(std::exp2(static_cast<double>(N::to_float(a)))));
   if constexpr (What == Operation::tanh)

@@ -83,6 +83,13 @@ void decode_add_sub(Decoder& d) {
   bool root_carry = d.in().parts[0] == "addc" || d.in().parts[0] == "subc";
   bool saturate = d.take("sat");
   bool set = d.take("cc");
+  if (!Subtract && (d.in().parts.back() == "s16x2" || d.in().parts.back() == "u16x2")) {
+    d.skip_modifiers();
+    decode_operands(d, 32, Type{Kind::bits, 32});
+    if (saturate || set || root_carry) return d.fail("packed 16-bit integers have neither .sat nor .cc");
+    d.op.run = binary<u32, u32, [](u32 a, u32 b) { return low16(a + b) | ((a >> 16) + (b >> 16)) << 16; }>;
+    return;
+  }
   Type type = d.take_type();
   d.expect_operands(3, 3);
   if (type.bits == 32 && d.in().parts.back().ends_with("16x2")) d.fail("packed 16-bit integers");
@@ -303,7 +310,15 @@ void decode_min_max(Decoder& d) {
                                       : std::min(as_s16(a >> 16), as_s16(b >> 16));
                        return low16(static_cast<u32>(low)) | static_cast<u32>(high) << 16;
                      }>;
-    if (relu) d.fail(".relu with packed integers is not supported");
+    if (relu && last == "u16x2") return d.fail(".relu needs s16x2");
+    if (relu)
+      d.op.run = binary<u32, u32, [](u32 a, u32 b) {
+        auto one = [](u32 x, u32 y) {
+          s32 r = Max ? std::max(as_s16(x), as_s16(y)) : std::min(as_s16(x), as_s16(y));
+          return static_cast<u32>(std::max(r, 0));
+        };
+        return one(a, b) | one(a >> 16, b >> 16) << 16;
+      }>;
     return;
   }
   Type type = d.take_type();
@@ -378,10 +393,18 @@ void decode_mul24(Decoder& d) {
   bool mad = d.in().parts[0] == "mad24";
   bool high = d.take("hi");
   if (!high) d.take("lo");
+  bool saturate = d.take("sat");
   Type type = d.take_type();
   decode_operands(d, 32, type);
   if (type.bits != 32) return d.fail("24-bit products need 32-bit registers");
   if (!mad) d.op.c = d.constant(0, 32);
+  if (saturate) {
+    if (!mad || !high || !type.is_signed()) return d.fail(".sat needs mad24.hi.s32");
+    d.op.run = ternary<u32, u32, u32, [](u32 a, u32 b, u32 c) {
+      return saturate_s32<u32>((product_s(a, b) >> 16) + s64(s32(c)));
+    }>;
+    return;
+  }
   if (type.is_signed())
     d.op.run = high ? ternary<u32, u32, u32,
                               [](u32 a, u32 b, u32 c) { return static_cast<u32>(product_s(a, b) >> 16) + c; }>

@@ -57,11 +57,16 @@ struct TensorCopy {
   template <class F>
   void each_piece(F f) const {
     u32 element = map.element_bytes, width = row_bytes();
+    auto columns = static_cast<int64_t>(map.dims[0]);
+    // A reduction takes whole pieces of 16 bytes at the end of a row: an H200 also changes the row's padding
+    // there.
+    if (operation != ReduceOperation::none)
+      columns += static_cast<int64_t>((16 - map.dims[0] * element % 16) % 16 / element);
     for (u32 row = 0; row < rows(); ++row) {
       u64 start = row_address(row);
       for (u32 x = 0; x < width; x += element) {
         int64_t column = int64_t(coordinates[0]) + x / element;
-        bool inside = start && column >= 0 && column < static_cast<int64_t>(map.dims[0]);
+        bool inside = start && column >= 0 && column < columns;
         f(inside ? start + static_cast<u64>(column) * element : 0,
           swizzled(shared + row * width + x, map.swizzle), element);
       }

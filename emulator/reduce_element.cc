@@ -1,5 +1,6 @@
 // Element arithmetic of bulk reductions into global memory.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "emulator/async_copy.h"
@@ -101,6 +102,7 @@ void reduce_element(uint8_t* to, const uint8_t* from, ReduceOperation operation,
       std::memcpy(&a, to, 4);
       std::memcpy(&b, from, 4);
       a = combine(a, b, operation);
+      if (std::isnan(a)) a = as_float(kCanonicalNan);
       std::memcpy(to, &a, 4);
       return;
     }
@@ -108,7 +110,10 @@ void reduce_element(uint8_t* to, const uint8_t* from, ReduceOperation operation,
       double a, b;
       std::memcpy(&a, to, 8);
       std::memcpy(&b, from, 8);
-      a += b;
+      if (std::isnan(b))
+        a = b;  // as it is, like a NaN that is there already
+      else if (!std::isnan(a))
+        a += b;
       std::memcpy(to, &a, 8);
       return;
     }

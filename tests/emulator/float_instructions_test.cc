@@ -117,8 +117,8 @@ TEST(FloatInstructions, SingleArithmetic) {
     auto flush = [](u32 x) { return (x & 0x7f800000) ? x : x & 0x80000000; };
     return flush(f32(q(flush(a)) * q(flush(b))));
   });
-  check("neg.f32 %d, %a;", [](u32 a, u32, u32) { return a ^ 0x80000000; });
-  check("abs.f32 %d, %a;", [](u32 a, u32, u32) { return a & 0x7fffffff; });
+  check("neg.f32 %d, %a;", [](u32 a, u32, u32) { return is_nan(q(a)) ? 0x7fffffff : a ^ 0x80000000; });
+  check("abs.f32 %d, %a;", [](u32 a, u32, u32) { return is_nan(q(a)) ? 0x7fffffff : a & 0x7fffffff; });
 }
 
 u32 pick(u32 a, u32 b, bool max, bool propagate) {
@@ -215,7 +215,7 @@ TEST(FloatInstructions, ConversionsBetweenFloats) {
     return one(a) << 16 | one(b);
   });
   check("cvt.rna.tf32.f32 %d, %a;", [](u32 a, u32, u32) {
-    return is_nan(q(a)) ? 0x7fffffffu : round_to(q(a), Format{8, 10}, Round::away) << 13;
+    return is_nan(q(a)) ? a & 0xffffe000 : round_to(q(a), Format{8, 10}, Round::away) << 13;
   });
 }
 
