@@ -1,9 +1,9 @@
 // Sorts the slots by expert (stable, no atomics on order, no host) and lists the token tiles of both GEMMs.
 //
-// Slots are cut into chunks, one warp each: every warp counts its chunk per expert, a prefix sum over experts
-// and chunks gives each (expert, chunk) its first place, then every warp walks its chunk again in order and
-// places it. Few slots: all of it in one block and in shared memory (align_small). Many: four launches over a
-// count matrix.
+// A block takes up to kAlignRound slots at a time: every warp ranks its piece of them by expert (match.any
+// finds the lanes with the same expert), prefix sums over experts and warps turn ranks into places. Few
+// slots: one block does it all (align_small). Many: a first launch counts each block's slots per expert, a
+// second one adds up what lies before a block and places its slots.
 #pragma once
 
 #include "device/pdl.cuh"
@@ -13,187 +13,223 @@
 
 namespace rtjit::moe_mxfp4 {
 
-constexpr int kAlignWarps = 8;
-constexpr int kAlignThreads = 32 * kAlignWarps;
-constexpr int kMaxExperts = 1024;
+constexpr int kAlignThreads = 512;
+constexpr int kAlignWarps = kAlignThreads / 32;
+constexpr int kAlignItems = 8;  // slots of a thread at a time
+constexpr int kAlignRound = kAlignThreads * kAlignItems;
 
-// Where the result goes.
-struct Alignment {
-  i32* sorted_slots;    // [tokens * top_k], by expert, then by slot
-  i32* expert_offsets;  // [experts + 1]
-  TokenTile* tiles1;    // of GEMM1 with tiles of block_m1 rows
+// Where the tile lists go.
+struct TileLists {
+  TokenTile* tiles1;  // of GEMM1 with tiles of at most block_m1 rows
   TokenTile* tiles2;
   i32* tile_counts;  // [2]
   int block_m1, block_m2;
 };
 
-// One warp walks slots [begin, end) in order. `next[expert]` counts up. With kPlace, slots go to their
-// places, otherwise they are only counted.
-template <bool kPlace>
-__device__ inline void walk_chunk(const Routing& routing, int begin, int end, int valid_slots,
-                                  volatile i32* next, i32* sorted_slots) {
+struct AlignShared {
+  u16 ranks[kAlignWarps][kMaxExperts];  // slots of a warp per expert, then those of the warps before it
+  i32 first_row[kMaxExperts + 1];       // slots per expert, then where each expert's slots start
+  i32 first_tile1[kMaxExperts], first_tile2[kMaxExperts];
+  u64 scratch[32];
+};
+
+// The slots of a thread: item i is slot first + 32 i.
+struct RoundSlots {
+  int first, items;
+  int experts[kAlignItems];  // -1: skipped
+  int ranks[kAlignItems];    // among this warp's slots of the same expert
+};
+
+// Ranks the slots begin .. end - 1, at most kAlignRound, within their warps; shared.ranks holds how many
+// slots of each expert the warps before have, and `count(expert, slots)` hears the totals.
+template <class Count>
+__device__ inline RoundSlots rank_round(AlignShared& shared, const Routing& routing, int begin, int end,
+                                        int valid_slots, const Count& count) {
+  const int experts = routing.experts, warp = warp_index();
+  const int per_warp = round_up(div_up(end - begin, kAlignWarps), 32);
+  RoundSlots slots;
+  slots.first = begin + warp * per_warp + lane_index();
+  slots.items = per_warp / 32;
+#pragma unroll
+  for (int i = 0; i < kAlignItems; ++i) {
+    const int slot = slots.first + 32 * i;
+    slots.experts[i] = i < slots.items && slot < end ? local_expert(routing, slot, valid_slots) : -1;
+  }
+  for (int e = lane_index(); e < experts; e += 32) shared.ranks[warp][e] = 0;
+  __syncwarp();
   const u32 lower_lanes = (1u << lane_index()) - 1;
-  for (int base = begin; base < end; base += 32) {
-    const int slot = base + lane_index();
-    const int expert = slot < end ? local_expert(routing, slot, valid_slots) : -1;
+  volatile u16* next = shared.ranks[warp];
+#pragma unroll
+  for (int i = 0; i < kAlignItems; ++i) {
+    if (i >= slots.items) break;
+    const int expert = slots.experts[i];
     const u32 same = __match_any_sync(0xffffffffu, expert);
     const int rank = __popc(same & lower_lanes);
-    int first = 0;
-    if (expert >= 0) first = next[expert];
+    const int before = expert >= 0 ? next[expert] : 0;
     __syncwarp();
-    if (expert >= 0 && rank == 0) next[expert] = first + __popc(same);
+    if (expert >= 0 && rank == 0) next[expert] = u16(before + __popc(same));
     __syncwarp();
-    if (kPlace && expert >= 0) sorted_slots[first + rank] = slot;
+    slots.ranks[i] = before + rank;
+  }
+  __syncthreads();
+  for (int e = int(threadIdx.x); e < experts; e += kAlignThreads) {
+    int sum = 0;
+#pragma unroll
+    for (int w = 0; w < kAlignWarps; ++w) {
+      const int own = shared.ranks[w][e];
+      shared.ranks[w][e] = u16(sum);
+      sum += own;
+    }
+    count(e, sum);
+  }
+  __syncthreads();
+  return slots;
+}
+
+// Writes the slots of a round to their places; `base[expert]` is where the round's first slot of an expert
+// goes.
+__device__ inline void place_round(const AlignShared& shared, const RoundSlots& slots, const i32* base,
+                                   i32* sorted_slots) {
+#pragma unroll
+  for (int i = 0; i < kAlignItems; ++i) {
+    if (i >= slots.items) break;
+    const int expert = slots.experts[i];
+    if (expert < 0) continue;
+    sorted_slots[base[expert] + shared.ranks[warp_index()][expert] + slots.ranks[i]] = slots.first + 32 * i;
   }
 }
 
-// Turns counts per expert (in place) into first rows, and writes offsets and tile lists. `counts` has experts
-// + 1 entries; `first_tile1`, `first_tile2` likewise. One block; all threads must call.
-__device__ inline void emit_tiles(const Alignment& out, int experts, i32* counts, i32* first_tile1,
-                                  i32* first_tile2, i32* scratch) {
-  const int per_thread = (experts + int(blockDim.x) - 1) / int(blockDim.x);
+// Tiles of an expert are of equal height, a multiple of 8, so that none of them is mostly empty.
+__device__ inline int tile_height(int rows, int tiles) { return round_up(div_up(rows, max(tiles, 1)), 8); }
+
+// Turns shared.first_row from slots per expert into first rows (the last entry is the total). All threads
+// must call; the lists are written by the threads of all blocks together.
+__device__ inline void emit_tiles(AlignShared& shared, const TileLists& lists, int experts) {
+  // Up to 2^23 rows and 2^20 tiles of each kind: one sum for all three.
+  constexpr int kTilesBits = 20;
+  const int per_thread = div_up(experts, kAlignThreads);
   const int begin = min(int(threadIdx.x) * per_thread, experts), end = min(begin + per_thread, experts);
-  int rows = 0, tiles1 = 0, tiles2 = 0;
+  u64 sums = 0;
+  auto tiles_of = [&](int rows) {
+    return u64(rows) << (2 * kTilesBits) | u64(div_up(rows, lists.block_m1)) << kTilesBits |
+           u64(div_up(rows, lists.block_m2));
+  };
+  for (int e = begin; e < end; ++e) sums += tiles_of(shared.first_row[e]);
+  u64 totals;
+  sums = block_exclusive_sum(sums, shared.scratch, &totals);
+  constexpr u32 kMask = (1u << kTilesBits) - 1;
   for (int e = begin; e < end; ++e) {
-    rows += counts[e];
-    tiles1 += (counts[e] + out.block_m1 - 1) / out.block_m1;
-    tiles2 += (counts[e] + out.block_m2 - 1) / out.block_m2;
+    const int rows = shared.first_row[e];
+    shared.first_row[e] = int(sums >> (2 * kTilesBits));
+    shared.first_tile1[e] = int(u32(sums >> kTilesBits) & kMask);
+    shared.first_tile2[e] = int(u32(sums) & kMask);
+    sums += tiles_of(rows);
   }
-  int total_rows, total1, total2;
-  rows = block_exclusive_sum(rows, scratch, &total_rows);
-  tiles1 = block_exclusive_sum(tiles1, scratch, &total1);
-  tiles2 = block_exclusive_sum(tiles2, scratch, &total2);
-  for (int e = begin; e < end; ++e) {
-    const int count = counts[e];
-    counts[e] = rows, first_tile1[e] = tiles1, first_tile2[e] = tiles2;
-    out.expert_offsets[e] = rows;
-    rows += count;
-    tiles1 += (count + out.block_m1 - 1) / out.block_m1;
-    tiles2 += (count + out.block_m2 - 1) / out.block_m2;
-  }
+  const int total1 = int(u32(totals >> kTilesBits) & kMask), total2 = int(u32(totals) & kMask);
   if (threadIdx.x == 0) {
-    out.expert_offsets[experts] = total_rows;
-    out.tile_counts[0] = total1, out.tile_counts[1] = total2;
+    shared.first_row[experts] = int(totals >> (2 * kTilesBits));
+    if (blockIdx.x == 0) lists.tile_counts[0] = total1, lists.tile_counts[1] = total2;
   }
   __syncthreads();
   for (int list = 0; list < 2; ++list) {
-    const i32* first_tile = list == 0 ? first_tile1 : first_tile2;
-    TokenTile* tiles = list == 0 ? out.tiles1 : out.tiles2;
-    const int block_m = list == 0 ? out.block_m1 : out.block_m2;
+    const i32* first_tile = list == 0 ? shared.first_tile1 : shared.first_tile2;
+    TokenTile* tiles = list == 0 ? lists.tiles1 : lists.tiles2;
     const int total = list == 0 ? total1 : total2;
-    for (int tile = int(threadIdx.x); tile < total; tile += int(blockDim.x)) {
+    for (int tile = int(blockIdx.x * kAlignThreads + threadIdx.x); tile < total;
+         tile += int(gridDim.x) * kAlignThreads) {
       int low = 0, high = experts;  // the last expert whose first tile is <= tile
       while (high - low > 1) {
         const int middle = (low + high) / 2;
         (first_tile[middle] <= tile ? low : high) = middle;
       }
-      tiles[tile] = {low, counts[low] + (tile - first_tile[low]) * block_m};
+      const int rows = shared.first_row[low + 1] - shared.first_row[low];
+      const int own_tiles = (low + 1 < experts ? first_tile[low + 1] : total) - first_tile[low];
+      const int height = tile_height(rows, own_tiles), begin_row = (tile - first_tile[low]) * height;
+      tiles[tile] = {u16(low), u16(min(height, rows - begin_row)), shared.first_row[low] + begin_row};
     }
   }
 }
 
+// Up to kAlignRound slots, one block.
 __global__ void __launch_bounds__(kAlignThreads)
     align_small(const void* ids, const i32* valid_tokens, int id_bytes, int tokens, int top_k, int experts,
-                int expert_offset, i32* sorted_slots, i32* expert_offsets, TokenTile* tiles1,
-                TokenTile* tiles2, i32* tile_counts, int block_m1, int block_m2) {
-  __shared__ i32 next[kAlignWarps][kMaxExperts];
-  __shared__ i32 first_row[kMaxExperts], first_tile1[kMaxExperts], first_tile2[kMaxExperts];
-  __shared__ i32 scratch[32];
-  for (int i = int(threadIdx.x); i < kAlignWarps * experts; i += kAlignThreads)
-    next[i / experts][i % experts] = 0;
-  __syncthreads();
+                int expert_offset, i32* sorted_slots, TokenTile* tiles1, TokenTile* tiles2, i32* tile_counts,
+                int block_m1, int block_m2) {
+  __shared__ AlignShared shared;
   wait_for_predecessor();
   let_successor_start();
   const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
-  const int slots = tokens * top_k, valid_slots = routed_tokens(routing) * top_k;
-  const int chunk = (slots + 32 * kAlignWarps - 1) / (32 * kAlignWarps) * 32;
-  const int begin = min(warp_index() * chunk, slots), end = min(begin + chunk, slots);
-  walk_chunk<false>(routing, begin, end, valid_slots, next[warp_index()], nullptr);
-  __syncthreads();
-  for (int e = int(threadIdx.x); e < experts; e += kAlignThreads) {
-    int sum = 0;
-    for (int w = 0; w < kAlignWarps; ++w) {
-      const int count = next[w][e];
-      next[w][e] = sum;
-      sum += count;
-    }
-    first_row[e] = sum;
-  }
-  __syncthreads();
-  emit_tiles({sorted_slots, expert_offsets, tiles1, tiles2, tile_counts, block_m1, block_m2}, experts,
-             first_row, first_tile1, first_tile2, scratch);
-  for (int i = int(threadIdx.x); i < kAlignWarps * experts; i += kAlignThreads) {
-    next[i / experts][i % experts] += first_row[i % experts];
-  }
-  __syncthreads();
-  walk_chunk<true>(routing, begin, end, valid_slots, next[warp_index()], sorted_slots);
+  const RoundSlots slots = rank_round(shared, routing, 0, tokens * top_k, routed_tokens(routing) * top_k,
+                                      [&](int e, int count) { shared.first_row[e] = count; });
+  emit_tiles(shared, {tiles1, tiles2, tile_counts, block_m1, block_m2}, experts);
+  place_round(shared, slots, shared.first_row, sorted_slots);
 }
 
-// Many slots, launch 1: counts[chunk][expert]. Every warp uses the row of its chunk as its counters.
+// Many slots, launch 1: counts[block][expert].
 __global__ void __launch_bounds__(kAlignThreads)
     align_count(const void* ids, const i32* valid_tokens, int id_bytes, int tokens, int top_k, int experts,
-                int expert_offset, int slots_per_chunk, int chunks, i32* counts) {
-  wait_for_predecessor();
-  let_successor_start();
-  const int chunk = int(blockIdx.x) * kAlignWarps + warp_index();
-  if (chunk >= chunks) return;
-  i32* mine = counts + i64(chunk) * experts;
-  for (int e = lane_index(); e < experts; e += 32) mine[e] = 0;
-  __syncwarp();
-  const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
-  const int slots = tokens * top_k;
-  const int begin = chunk * slots_per_chunk, end = min(begin + slots_per_chunk, slots);
-  walk_chunk<false>(routing, begin, end, routed_tokens(routing) * top_k, mine, nullptr);
-}
-
-// Launch 2: one warp per expert turns its column of counts into exclusive prefix sums over chunks.
-__global__ void __launch_bounds__(kAlignThreads)
-    align_prefix(int experts, int chunks, i32* counts, i32* expert_rows) {
-  wait_for_predecessor();
-  let_successor_start();
-  const int expert = int(blockIdx.x) * kAlignWarps + warp_index();
-  if (expert >= experts) return;
-  int before = 0;
-  for (int base = 0; base < chunks; base += 32) {
-    const int chunk = base + lane_index();
-    const int count = chunk < chunks ? counts[i64(chunk) * experts + expert] : 0;
-    const int inclusive = warp_inclusive_sum(count);
-    if (chunk < chunks) counts[i64(chunk) * experts + expert] = before + inclusive - count;
-    before += __shfl_sync(0xffffffffu, inclusive, 31);
-  }
-  if (lane_index() == 0) expert_rows[expert] = before;
-}
-
-// Launch 3: offsets and tile lists.
-__global__ void __launch_bounds__(1024)
-    align_tiles(int experts, const i32* expert_rows, i32* expert_offsets, TokenTile* tiles1,
-                TokenTile* tiles2, i32* tile_counts, int block_m1, int block_m2) {
-  __shared__ i32 first_row[kMaxExperts], first_tile1[kMaxExperts], first_tile2[kMaxExperts];
-  __shared__ i32 scratch[32];
-  wait_for_predecessor();
-  let_successor_start();
-  for (int e = int(threadIdx.x); e < experts; e += int(blockDim.x)) first_row[e] = expert_rows[e];
+                int expert_offset, int slots_per_block, i32* counts) {
+  __shared__ i32 slots[kMaxExperts];
+  for (int e = int(threadIdx.x); e < experts; e += kAlignThreads) slots[e] = 0;
   __syncthreads();
-  emit_tiles({nullptr, expert_offsets, tiles1, tiles2, tile_counts, block_m1, block_m2}, experts, first_row,
-             first_tile1, first_tile2, scratch);
+  wait_for_predecessor();
+  let_successor_start();
+  const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
+  const int valid_slots = routed_tokens(routing) * top_k;
+  const int begin = int(blockIdx.x) * slots_per_block, end = min(begin + slots_per_block, tokens * top_k);
+#pragma unroll 4
+  for (int slot = begin + int(threadIdx.x); slot < end; slot += kAlignThreads) {
+    const int expert = local_expert(routing, slot, valid_slots);
+    if (expert >= 0) atomicAdd(&slots[expert], 1);
+  }
+  __syncthreads();
+  for (int e = int(threadIdx.x); e < experts; e += kAlignThreads)
+    counts[i64(blockIdx.x) * experts + e] = slots[e];
 }
 
-// Launch 4: places every slot.
+// Launch 2, with the same blocks: tile lists, and every slot to its place.
 __global__ void __launch_bounds__(kAlignThreads)
     align_place(const void* ids, const i32* valid_tokens, int id_bytes, int tokens, int top_k, int experts,
-                int expert_offset, int slots_per_chunk, int chunks, i32* counts, const i32* expert_offsets,
-                i32* sorted_slots) {
+                int expert_offset, int slots_per_block, const i32* counts, i32* sorted_slots,
+                TokenTile* tiles1, TokenTile* tiles2, i32* tile_counts, int block_m1, int block_m2) {
+  __shared__ AlignShared shared;
   wait_for_predecessor();
   let_successor_start();
-  const int chunk = int(blockIdx.x) * kAlignWarps + warp_index();
-  if (chunk >= chunks) return;
-  i32* mine = counts + i64(chunk) * experts;
-  for (int e = lane_index(); e < experts; e += 32) mine[e] += expert_offsets[e];
-  __syncwarp();
   const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
-  const int slots = tokens * top_k;
-  const int begin = chunk * slots_per_chunk, end = min(begin + slots_per_chunk, slots);
-  walk_chunk<true>(routing, begin, end, routed_tokens(routing) * top_k, mine, sorted_slots);
+  constexpr int kPerThread = div_up(kMaxExperts, kAlignThreads);
+  int before[kPerThread];  // this thread's experts' slots in the blocks before this one
+#pragma unroll
+  for (int i = 0; i < kPerThread; ++i) {
+    const int e = int(threadIdx.x) + i * kAlignThreads;
+    before[i] = 0;
+    if (e >= experts) break;
+    int total = 0;
+#pragma unroll 8
+    for (int b = 0; b < int(gridDim.x); ++b) {
+      if (b == int(blockIdx.x)) before[i] = total;
+      total += counts[i64(b) * experts + e];
+    }
+    shared.first_row[e] = total;
+  }
+  __syncthreads();
+  emit_tiles(shared, {tiles1, tiles2, tile_counts, block_m1, block_m2}, experts);
+  __syncthreads();
+  i32* base = shared.first_tile1;  // the lists are written
+#pragma unroll
+  for (int i = 0; i < kPerThread; ++i) {
+    const int e = int(threadIdx.x) + i * kAlignThreads;
+    if (e < experts) base[e] = shared.first_row[e] + before[i];
+  }
+  i32* in_round = shared.first_tile2;
+  const int valid_slots = routed_tokens(routing) * top_k;
+  const int begin = int(blockIdx.x) * slots_per_block, end = min(begin + slots_per_block, tokens * top_k);
+  for (int first = begin; first < end; first += kAlignRound) {
+    const RoundSlots slots = rank_round(shared, routing, first, min(first + kAlignRound, end), valid_slots,
+                                        [&](int e, int count) { in_round[e] = count; });
+    place_round(shared, slots, base, sorted_slots);
+    __syncthreads();
+    for (int e = int(threadIdx.x); e < experts; e += kAlignThreads) base[e] += in_round[e];
+  }
 }
 
 }  // namespace rtjit::moe_mxfp4

@@ -15,31 +15,59 @@ __device__ inline float routing_weight(const void* weights, int weight_bytes, i6
                            : bf16_to_float(static_cast<const u16*>(weights)[slot]);
 }
 
-// A thread owns 8 columns of one token; blocks are numbered with the columns running fastest.
+// Some of a token's slots: whether they count and with which weight.
+struct SlotWeights {
+  static constexpr int kSlots = 4;
+  bool take[kSlots];
+  float weights[kSlots];
+
+  __device__ SlotWeights(const Routing& routing, const void* all_weights, int weight_bytes, int token,
+                         int first, int valid_slots) {
+#pragma unroll
+    for (int i = 0; i < kSlots; ++i) {
+      const int slot = token * routing.top_k + first + i;
+      take[i] = first + i < routing.top_k && local_expert(routing, slot, valid_slots) >= 0;
+      weights[i] = take[i] ? routing_weight(all_weights, weight_bytes, slot) : 0.0f;
+    }
+  }
+};
+
+// A thread owns 8 columns of one token; blocks are numbered with the columns running fastest. The routing is
+// no work of the predecessor, so the first slots' is read before waiting for it, and rows of y are asked for
+// together.
 __global__ void __launch_bounds__(kCombineThreads)
     combine(const u16* y, const void* ids, const void* weights, const i32* valid_tokens, int id_bytes,
             int weight_bytes, int tokens, int top_k, int experts, int expert_offset, int hidden, u16* out) {
-  wait_for_predecessor();
-  let_successor_start();
   const int blocks = (hidden / 8 + kCombineThreads - 1) / kCombineThreads;
   const int token = int(blockIdx.x) / blocks;
   const int column = (int(blockIdx.x) - token * blocks) * kCombineThreads + int(threadIdx.x);
-  if (column * 8 >= hidden) return;
   const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
   const int valid_slots = routed_tokens(routing) * top_k;
+  SlotWeights slots(routing, weights, weight_bytes, token, 0, valid_slots);
+  wait_for_predecessor();
+  let_successor_start();
+  if (column * 8 >= hidden) return;
+  const u16* rows = y + i64(token) * top_k * hidden + column * 8;
   float sums[8] = {};
-#pragma unroll 4
-  for (int s = 0; s < top_k; ++s) {
-    const int slot = token * top_k + s;
-    if (local_expert(routing, slot, valid_slots) < 0) continue;
-    const float weight = routing_weight(weights, weight_bytes, slot);
-    const uint4 row = *reinterpret_cast<const uint4*>(y + i64(slot) * hidden + column * 8);
-    const u32 words[4] = {row.x, row.y, row.z, row.w};
+  for (int first = 0;;) {
+    uint4 values[SlotWeights::kSlots];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      sums[2 * i] += weight * bits_float(words[i] << 16);
-      sums[2 * i + 1] += weight * bits_float(words[i] & 0xffff0000u);
+    for (int i = 0; i < SlotWeights::kSlots; ++i) {
+      values[i] = slots.take[i] ? *reinterpret_cast<const uint4*>(rows + i64(first + i) * hidden)
+                                : make_uint4(0, 0, 0, 0);
     }
+#pragma unroll
+    for (int i = 0; i < SlotWeights::kSlots; ++i) {
+      const u32 words[4] = {values[i].x, values[i].y, values[i].z, values[i].w};
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        sums[2 * j] += slots.weights[i] * bits_float(words[j] << 16);
+        sums[2 * j + 1] += slots.weights[i] * bits_float(words[j] & 0xffff0000u);
+      }
+    }
+    first += SlotWeights::kSlots;
+    if (first >= top_k) break;
+    slots = SlotWeights(routing, weights, weight_bytes, token, first, valid_slots);
   }
   u32 packed[4];
 #pragma unroll

@@ -13,10 +13,13 @@ enum class Bias { none, bf16, f32 };
 enum class Store { plain, scatter4 };
 enum class Accumulator { f32, f64 };
 
-// Work for one row of thread blocks of a GEMM: rows first_row .. of the sorted slots, all of one expert.
-struct TokenTile {
-  i32 expert, first_row;
+// Work for one row of thread blocks of a GEMM: `rows` of the sorted slots from first_row on, all of one
+// expert.
+struct alignas(8) TokenTile {
+  u16 expert, rows;
+  i32 first_row;
 };
+constexpr int kMaxExperts = 1024;
 
 // Weights are stored in strips of 16 rows; a strip holds one 512-byte tile per 64 k (lane i of a warp owns
 // bytes 16 i to 16 i + 15: row g, row g+8 of k 0..31, then the same of k 32..63) and, if K % 64 == 32, a last
@@ -52,6 +55,28 @@ __device__ inline LaneTile load_lane_tile(const u8* tile, const u8* tile_scales,
   return result;
 }
 
+// The same from shared memory, where the address of this lane's bytes is known; a half tile sets what it has.
+__device__ inline LaneTile load_full_lane_tile(u32 words, u32 scales) {
+  LaneTile result;
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(result.words[0]), "=r"(result.words[1]), "=r"(result.words[2]), "=r"(result.words[3])
+               : "r"(words)
+               : "memory");
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(result.scales) : "r"(scales) : "memory");
+  return result;
+}
+__device__ inline LaneTile load_half_lane_tile(u32 words, u32 scales) {
+  LaneTile result;
+  u16 pair;
+  asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];"
+               : "=r"(result.words[0]), "=r"(result.words[1])
+               : "r"(words)
+               : "memory");
+  asm volatile("ld.shared.u16 %0, [%1];" : "=h"(pair) : "r"(scales) : "memory");
+  result.scales = pair;
+  return result;
+}
+
 template <Bias kBias>
 __device__ inline float load_bias(const void* bias, i64 index) {
   if constexpr (kBias == Bias::f32) return static_cast<const float*>(bias)[index];
@@ -59,17 +84,19 @@ __device__ inline float load_bias(const void* bias, i64 index) {
   return 0.0f;
 }
 
-// The numbers of the activation: per problem, or per expert where the caller gave arrays.
+// The numbers of the activation: per problem, or per expert where the caller gave arrays. No limit is an
+// infinite one, so that clamping needs no branch: many activations overlap.
 struct ActivationNumbers {
   float alpha, beta, limit;
-  bool limited;
 };
 
 __device__ inline ActivationNumbers activation_numbers(const float* alphas, const float* betas,
                                                        const float* limits, int expert, float alpha,
                                                        float beta, float limit, int limited) {
-  return {alphas ? alphas[expert] : alpha, betas ? betas[expert] : beta, limits ? limits[expert] : limit,
-          limited != 0 || limits != nullptr};
+  return {alphas ? alphas[expert] : alpha, betas ? betas[expert] : beta,
+          limits         ? limits[expert]
+          : limited != 0 ? limit
+                         : bits_float(0x7f800000u)};
 }
 
 __device__ inline float sigmoid(float value) { return __fdividef(1.0f, 1.0f + __expf(-value)); }
@@ -77,10 +104,8 @@ __device__ inline float sigmoid(float value) { return __fdividef(1.0f, 1.0f + __
 // Clamps keep NaN: a comparison with NaN is false, so NaN stays where it is.
 template <Activation kActivation>
 __device__ inline float activate(float gate, float up, const ActivationNumbers& numbers) {
-  if (numbers.limited) {
-    gate = gate > numbers.limit ? numbers.limit : gate;
-    up = up > numbers.limit ? numbers.limit : up < -numbers.limit ? -numbers.limit : up;
-  }
+  gate = gate > numbers.limit ? numbers.limit : gate;
+  up = up > numbers.limit ? numbers.limit : up < -numbers.limit ? -numbers.limit : up;
   if constexpr (kActivation == Activation::swiglu_oai) {
     return gate * sigmoid(numbers.alpha * gate) * (up + numbers.beta);
   } else if constexpr (kActivation == Activation::silu) {

@@ -15,9 +15,8 @@ template <int kBlockM, int kBlockN, int kBlockK, int kWarps, int kStages, Activa
 __global__ void __launch_bounds__(32 * kWarps)
     gemm1_mma(const u16* x, i64 x_stride, const u8* tiles, const u8* scales, const u8* row_exponents,
               const void* bias, const float* alphas, const float* betas, const float* limits, float alpha,
-              float beta, float limit, int limited, const i32* sorted_slots, const i32* expert_offsets,
-              const TokenTile* token_tiles, const i32* tile_counts, u16* h, int hidden, int intermediate,
-              int top_k) {
+              float beta, float limit, int limited, const i32* sorted_slots, const TokenTile* token_tiles,
+              const i32* tile_counts, u16* h, int hidden, int intermediate, int top_k) {
   using T = Tiling<kBlockM, kBlockN, kBlockK, kWarps, kStages>;
   using Shared = Storage1<kBlockM, kBlockN, kBlockK, kWarps, kStages>;
 #ifdef RTJIT_SMEM_BYTES
@@ -30,7 +29,7 @@ __global__ void __launch_bounds__(32 * kWarps)
   int row_block;
   if (!find_tile(token_tiles, tile_counts, (2 * intermediate + kBlockN - 1) / kBlockN, &tile, &row_block))
     return;
-  const int rows = min(kBlockM, expert_offsets[tile.expert + 1] - tile.first_row);
+  const int rows = tile.rows;
   for (int m = int(threadIdx.x); m < kBlockM; m += T::kThreads) {
     shared.rows[m] = m < rows ? sorted_slots[tile.first_row + m] / top_k : -1;
   }

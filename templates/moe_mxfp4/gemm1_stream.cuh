@@ -26,7 +26,7 @@ struct FinishGateUp {
             load_bias<kBias>(bias, index), load_bias<kBias>(bias, index + 8)};
   }
 
-  __device__ void store(const Row& row, const TokenTile& tile, int rows, int strip, int c,
+  __device__ void store(const Row& row, const TokenTile& tile, int strip, int c,
                         const float (&sums)[4]) const {
     const ActivationNumbers numbers =
         activation_numbers(alphas, betas, limits, tile.expert, alpha, beta, limit, limited);
@@ -34,7 +34,7 @@ struct FinishGateUp {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int m = c * 8 + 2 * t + i;
-      if (m >= rows) break;
+      if (m >= tile.rows) break;
       h[i64(tile.first_row + m) * intermediate + strip * 8 + g] = float_to_bf16(activate<kActivation>(
           sums[i] * row.gate_factor + row.gate_bias, sums[i + 2] * row.up_factor + row.up_bias, numbers));
     }
@@ -46,9 +46,8 @@ template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Activation
 __global__ void __launch_bounds__(32 * kWarps, 1)
     gemm1_stream(const u16* x, i64 x_stride, const u8* tiles, const u8* scales, const u8* row_exponents,
                  const void* bias, const float* alphas, const float* betas, const float* limits, float alpha,
-                 float beta, float limit, int limited, const i32* sorted_slots, const i32* expert_offsets,
-                 const TokenTile* token_tiles, const i32* tile_counts, u16* h, int hidden, int intermediate,
-                 int top_k) {
+                 float beta, float limit, int limited, const i32* sorted_slots, const TokenTile* token_tiles,
+                 const i32* tile_counts, u16* h, int hidden, int intermediate, int top_k) {
   using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kHalf != 0>;
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(StreamShared<S>) == RTJIT_SMEM_BYTES);
@@ -57,9 +56,9 @@ __global__ void __launch_bounds__(32 * kWarps, 1)
   let_successor_start();
   stream_strips<S>(
       *reinterpret_cast<StreamShared<S>*>(stream_shared), tiles, scales, 2 * intermediate / kStripRows,
-      hidden, token_tiles, tile_counts, expert_offsets, kBlockM,
-      [&](const TokenTile& tile, int rows, int m) {
-        return m < rows ? x + sorted_slots[tile.first_row + m] / top_k * x_stride : nullptr;
+      hidden, token_tiles, tile_counts,
+      [&](const TokenTile& tile, int m) {
+        return m < tile.rows ? x + sorted_slots[tile.first_row + m] / top_k * x_stride : nullptr;
       },
       FinishGateUp<kActivation, kBias>{row_exponents, bias, alphas, betas, limits, alpha, beta, limit,
                                        limited, h, intermediate},

@@ -10,9 +10,8 @@ template <int kBlockM, int kBlockN, int kGroups, int kStages, Activation kActiva
 __global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages>::kThreads, 1)
     gemm1_wgmma(const u16* x, i64 x_stride, const u8* tiles, const u8* scales, const u8* row_exponents,
                 const void* bias, const float* alphas, const float* betas, const float* limits, float alpha,
-                float beta, float limit, int limited, const i32* sorted_slots, const i32* expert_offsets,
-                const TokenTile* token_tiles, const i32* tile_counts, u16* h, int hidden, int intermediate,
-                int top_k) {
+                float beta, float limit, int limited, const i32* sorted_slots, const TokenTile* token_tiles,
+                const i32* tile_counts, u16* h, int hidden, int intermediate, int top_k) {
   using S = WgmmaShape<kBlockM, kBlockN, kGroups, kStages>;
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(WgmmaShared<S>) == RTJIT_SMEM_BYTES);
@@ -25,47 +24,49 @@ __global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages>
   Ring<kStages> ring;
   if (threadIdx.x < kCopyThreads) {
     give_registers<S::kCopyRegisters>();
-    for_each_tile(token_tiles, tile_counts, row_blocks, expert_offsets, kBlockM,
-                  [&](const TokenTile& tile, int rows, int row_block) {
-                    copy_tile(shared, ring, {tiles, scales, 2 * intermediate, hidden}, tile.expert,
-                              row_block * S::kStrips, [&](int m) {
-                                return x + sorted_slots[tile.first_row + min(m, rows - 1)] / top_k * x_stride;
-                              });
-                  });
+    for_each_tile(token_tiles, tile_counts, row_blocks, [&](const TokenTile& tile, int row_block) {
+      copy_tile(
+          shared, ring, {tiles, scales, 2 * intermediate, hidden}, tile, row_block * S::kStrips,
+          [&](int m) { return x + sorted_slots[tile.first_row + min(m, tile.rows - 1)] / top_k * x_stride; },
+          false, [] {});
+    });
     copy_async_wait<0>();
   } else {
     take_registers<S::kComputeRegisters>();
     const int group = int(threadIdx.x) / 128 - 1, warp = int(threadIdx.x >> 5) & 3;
     const int lane = int(threadIdx.x & 31), g = lane >> 2, t = lane & 3;
-    for_each_tile(token_tiles, tile_counts, row_blocks, expert_offsets, kBlockM,
-                  [&](const TokenTile& tile, int rows, int row_block) {
-                    Sums<S> sums;
-                    sums.compute(shared, ring, hidden, group);
-                    // A thread holds gate (row g) and up (row g + 8) of the same i.
-                    const ActivationNumbers numbers =
-                        activation_numbers(alphas, betas, limits, tile.expert, alpha, beta, limit, limited);
+    const Computer<S> computer(shared, group);
+    for_each_tile(token_tiles, tile_counts, row_blocks, [&](const TokenTile& tile, int row_block) {
+      with_columns<S>(tile.rows, [&](auto columns) {
+        constexpr int kColumns = decltype(columns)::value;
+        float sums[S::kParts][kColumns / 2];
+        computer.compute<kColumns>(ring, hidden, sums);
+        // A thread holds gate (row g) and up (row g + 8) of the same i.
+        const ActivationNumbers numbers =
+            activation_numbers(alphas, betas, limits, tile.expert, alpha, beta, limit, limited);
 #pragma unroll
-                    for (int p = 0; p < S::kParts; ++p) {
-                      const int strip = row_block * S::kStrips + (p * kGroups + group) * 4 + warp;
-                      if (strip * kStripRows >= 2 * intermediate) break;
-                      const i64 index = i64(tile.expert) * (2 * intermediate) + strip * kStripRows + g;
-                      const float gate_factor = row_factor(row_exponents[index]),
-                                  up_factor = row_factor(row_exponents[index + 8]);
-                      const float gate_bias = load_bias<kBias>(bias, index),
-                                  up_bias = load_bias<kBias>(bias, index + 8);
-                      u16* target = h + i64(tile.first_row + g) * intermediate + strip * 8 + 2 * t;
+        for (int p = 0; p < S::kParts; ++p) {
+          const int strip = row_block * S::kStrips + (p * kGroups + group) * 4 + warp;
+          if (strip * kStripRows >= 2 * intermediate) break;
+          const i64 index = i64(tile.expert) * (2 * intermediate) + strip * kStripRows + g;
+          const float gate_factor = row_factor(row_exponents[index]),
+                      up_factor = row_factor(row_exponents[index + 8]);
+          const float gate_bias = load_bias<kBias>(bias, index), up_bias = load_bias<kBias>(bias, index + 8);
+          const i64 width = i64(keep(u32(intermediate)));
+          u16* target = h + (tile.first_row + g) * width + strip * 8 + 2 * t;
 #pragma unroll
-                      for (int c = 0; c < kBlockM / 8; ++c) {
-                        const float* sum = &sums.values[p][4 * c];
-                        const u32 pair =
-                            transpose_pairs(activate<kActivation>(sum[0] * gate_factor + gate_bias,
-                                                                  sum[2] * up_factor + up_bias, numbers),
-                                            activate<kActivation>(sum[1] * gate_factor + gate_bias,
-                                                                  sum[3] * up_factor + up_bias, numbers));
-                        store_if(c * 8 + g < rows, target + i64(c * 8) * intermediate, pair);
-                      }
-                    }
-                  });
+          for (int c = 0; c < kColumns / 8; ++c) {
+            const float* sum = &sums[p][4 * c];
+            const u32 pair = transpose_pairs(activate<kActivation>(sum[0] * gate_factor + gate_bias,
+                                                                   sum[2] * up_factor + up_bias, numbers),
+                                             activate<kActivation>(sum[1] * gate_factor + gate_bias,
+                                                                   sum[3] * up_factor + up_bias, numbers));
+            store_if(c * 8 + g < tile.rows, target, pair);
+            target += 8 * width;
+          }
+        }
+      });
+    });
   }
 }
 

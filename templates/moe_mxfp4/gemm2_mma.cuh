@@ -19,9 +19,8 @@ using Storage2 = Storage<Tiling<kBlockM, kBlockN, kBlockK, kWarps, kStages>, kBl
 template <int kBlockM, int kBlockN, int kBlockK, int kWarps, int kStages, Store kStore, Bias kBias>
 __global__ void __launch_bounds__(32 * kWarps)
     gemm2_mma(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents, const void* bias,
-              const i32* sorted_slots, const i32* expert_offsets, const TokenTile* token_tiles,
-              const i32* tile_counts, u16* y, int hidden, int intermediate, int slots,
-              const __grid_constant__ TensorMap y_map) {
+              const i32* sorted_slots, const TokenTile* token_tiles, const i32* tile_counts, u16* y,
+              int hidden, int intermediate, int slots, const __grid_constant__ TensorMap y_map) {
   using T = Tiling<kBlockM, kBlockN, kBlockK, kWarps, kStages>;
   using Shared = Storage2<kBlockM, kBlockN, kBlockK, kWarps, kStages, kStore>;
 #ifdef RTJIT_SMEM_BYTES
@@ -33,7 +32,7 @@ __global__ void __launch_bounds__(32 * kWarps)
   TokenTile tile;
   int row_block;
   if (!find_tile(token_tiles, tile_counts + 1, (hidden + kBlockN - 1) / kBlockN, &tile, &row_block)) return;
-  const int rows = min(kBlockM, expert_offsets[tile.expert + 1] - tile.first_row);
+  const int rows = tile.rows;
   for (int m = int(threadIdx.x); m < kBlockM; m += T::kThreads) {
     shared.rows[m] = m < rows ? sorted_slots[tile.first_row + m] : -1;
   }

@@ -91,15 +91,15 @@ __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
     gemm1_reference(const u16* x, i64 x_stride, const u8* tiles, const u8* scales, const u8* row_exponents,
                     const void* bias, const float* alphas, const float* betas, const float* limits,
                     float alpha, float beta, float limit, int limited, const i32* sorted_slots,
-                    const i32* expert_offsets, const TokenTile* token_tiles, const i32* tile_counts, u16* h,
-                    int hidden, int intermediate, int top_k) {
+                    const TokenTile* token_tiles, const i32* tile_counts, u16* h, int hidden,
+                    int intermediate, int top_k) {
   using Sum = typename AccumulatorType<kAccumulator>::Type;
   wait_for_predecessor();
   let_successor_start();
   TokenTile tile;
   int strip;
   if (!find_reference_tile(token_tiles, tile_counts, intermediate / 8, &tile, &strip)) return;
-  const int rows = min(kReferenceTokens, expert_offsets[tile.expert + 1] - tile.first_row);
+  const int rows = tile.rows;
   const i64 all_strip = i64(tile.expert) * (intermediate / 8) + strip;
   Sum sums[2][kReferenceTokens];
   reference_strip(
@@ -123,16 +123,15 @@ __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
 template <Accumulator kAccumulator, Bias kBias>
 __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
     gemm2_reference(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents,
-                    const void* bias, const i32* sorted_slots, const i32* expert_offsets,
-                    const TokenTile* token_tiles, const i32* tile_counts, u16* y, int hidden,
-                    int intermediate) {
+                    const void* bias, const i32* sorted_slots, const TokenTile* token_tiles,
+                    const i32* tile_counts, u16* y, int hidden, int intermediate) {
   using Sum = typename AccumulatorType<kAccumulator>::Type;
   wait_for_predecessor();
   let_successor_start();
   TokenTile tile;
   int strip;
   if (!find_reference_tile(token_tiles, tile_counts + 1, hidden / kStripRows, &tile, &strip)) return;
-  const int rows = min(kReferenceTokens, expert_offsets[tile.expert + 1] - tile.first_row);
+  const int rows = tile.rows;
   const i64 all_strip = i64(tile.expert) * (hidden / kStripRows) + strip;
   Sum sums[2][kReferenceTokens];
   reference_strip(

@@ -132,12 +132,18 @@ struct TokenPiece {
   __device__ void multiply(const u8* part, bool half_last, float (&sums)[S::kColumns][4]) const {
     const int lane = int(threadIdx.x & 31);
     const u8* scales = part + S::kTiles * kTileBytes;
+    float odd[S::kColumns][4] = {};  // a second chain of sums: mma waits for the one before it in its chain
 #pragma unroll
     for (int j = 0; j < S::kTiles; ++j) {
       const LaneTile tile = load_lane_tile(part + j * kTileBytes, scales + j * kTileScaleBytes, lane,
                                            S::kHalf && j + 1 == S::kTiles && half_last);
       multiply_group<0>(tile, j, sums);
-      multiply_group<1>(tile, j, sums);
+      multiply_group<1>(tile, j, odd);
+    }
+#pragma unroll
+    for (int c = 0; c < S::kColumns; ++c) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sums[c][i] += odd[c][i];
     }
   }
 
@@ -164,14 +170,13 @@ struct TokenPiece {
 
 // What is done with the sums of a strip and eight tokens: they are scaled, biased and stored by `Finish`:
 //   Row row = finish.row(expert, strip)            what it needs of the weights' rows, asked for early
-//   finish.store(row, tile, rows, strip, c, sums)  sums as in mma_bf16, of tokens 8 c to 8 c + 7 of the tile
-// `token_row(tile, rows, m)` is where row m of a tile starts, null for none. `wait()` comes after the first
+//   finish.store(row, tile, strip, c, sums)        sums as in mma_bf16, of tokens 8 c to 8 c + 7 of the tile
+// `token_row(tile, m)` is where row m of a tile starts, null for none. `wait()` comes after the first
 // loads of weights and before the first of tokens; the tile list must be there before.
 template <class S, class TokenRow, class Finish, class Wait>
 __device__ inline void stream_strips(StreamShared<S>& shared, const u8* tiles, const u8* scales, int strips,
                                      int k, const TokenTile* token_tiles, const i32* tile_count,
-                                     const i32* expert_offsets, int block_m, const TokenRow& token_row,
-                                     const Finish& finish, const Wait& wait) {
+                                     const TokenRow& token_row, const Finish& finish, const Wait& wait) {
   const i64 total = i64(__ldcg(tile_count)) * strips;
   const i64 begin = total * blockIdx.x / gridDim.x;
   const int count = int(total * (blockIdx.x + 1) / gridDim.x - begin);
@@ -201,12 +206,10 @@ __device__ inline void stream_strips(StreamShared<S>& shared, const u8* tiles, c
     const bool adds = unit < S::kUnits && first + unit_strip < count;
     StripPosition at = use;
     TokenTile tile{};
-    int rows = 0;
     typename Finish::Row row{};
     if (adds) {
       at.advance(unit_strip, strips);
       tile = token_tiles[at.tile];
-      rows = min(block_m, expert_offsets[tile.expert + 1] - tile.first_row);
       row = finish.row(tile.expert, at.strip);
     }
     // The strips of the batch, up to the end of their token tile at a time.
@@ -216,8 +219,7 @@ __device__ inline void stream_strips(StreamShared<S>& shared, const u8* tiles, c
       if (use.tile != loaded_tile) {
         loaded_tile = use.tile;
         const TokenTile now = token_tiles[use.tile];
-        const int now_rows = min(block_m, expert_offsets[now.expert + 1] - now.first_row);
-        tokens.load(k, [&](int m) { return token_row(now, now_rows, m); });
+        tokens.load(k, [&](int m) { return token_row(now, m); });
       }
       const int end = min(batch_end, done + strips - use.strip);
 #pragma unroll 1
@@ -248,7 +250,7 @@ __device__ inline void stream_strips(StreamShared<S>& shared, const u8* tiles, c
       const float4 other = shared.sums[batch & 1][unit][w][lane];
       sums[0] += other.x, sums[1] += other.y, sums[2] += other.z, sums[3] += other.w;
     }
-    finish.store(row, tile, rows, at.strip, unit_column, sums);
+    finish.store(row, tile, at.strip, unit_column, sums);
   }
 }
 

@@ -157,8 +157,8 @@ std::vector<Case> all_cases() {
                      .tokens = tokens,
                      .every_config = tokens == 17 || tokens == 129});
   }
-  cases.push_back({.name = "tokens 512, one launch of align", .tokens = 512});
-  cases.push_back({.name = "tokens 513, four launches of align", .tokens = 513, .every_config = true});
+  cases.push_back({.name = "tokens 1024, one launch of align", .tokens = 1024});
+  cases.push_back({.name = "tokens 1025, two launches of align", .tokens = 1025, .every_config = true});
   cases.push_back({.name = "tokens 8191", .hidden = 128, .intermediate = 96, .experts = 32, .tokens = 8191});
   cases.push_back({.name = "tokens 8192", .hidden = 64, .intermediate = 64, .experts = 128, .tokens = 8192});
   cases.push_back(

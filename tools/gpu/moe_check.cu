@@ -5,7 +5,7 @@
 //        tests/templates/moe_mxfp4/moe_oracle.cc base/float_formats.cc -o moe_check
 //   ./moe_check                       everything
 //   ./moe_check check [TEXT]          the problems only (whose name contains TEXT)
-//   ./moe_check time [MODEL [TOKENS]] the times only (of one model, at one number of tokens)
+//   ./moe_check time [MODEL [TOKENS]] the times only (of one model, at these numbers of tokens: 1,64,1024)
 // VARIANTS=/wgmma:/stream: in the environment leaves the configs of other variants out,
 // CONFIG=TEXT those whose name does not contain TEXT.
 #include <algorithm>
@@ -269,7 +269,8 @@ double microseconds(cudaStream_t stream, int copies, const Work& work) {
 }
 
 // Every config of both GEMMs at several token counts; prints the best few and their memory and math rates.
-void time_model(const char* name, const Dims& dims, const std::vector<Config>& configs, int only_tokens) {
+void time_model(const char* name, const Dims& dims, const std::vector<Config>& configs,
+                const std::string& only_tokens) {
   constexpr int kCopies = 4;
   std::vector<std::unique_ptr<Packed>> layers;
   for (int i = 0; i < kCopies; ++i) {
@@ -280,7 +281,9 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
     for (const Buffer* zeros : {&p.exponents1, &p.exponents2, &p.bias1, &p.bias2}) fill(*zeros, 0, 0, 1);
   }
   for (int tokens : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192}) {
-    if (only_tokens != 0 && tokens != only_tokens) continue;
+    if (!only_tokens.empty() &&
+        (',' + only_tokens + ',').find(',' + std::to_string(tokens) + ',') == std::string::npos)
+      continue;
     const Case c{
         .name = "times", .hidden = 32, .experts = dims.experts, .top_k = dims.top_k, .tokens = tokens};
     Case routing = c;
@@ -369,7 +372,7 @@ int main(int argc, char** argv) {
     std::printf("%d passed, %d failed\n", passed, failed);
   }
   if (mode != "check" && failed == 0) {
-    const int tokens = argc > 3 ? std::atoi(argv[3]) : 0;
+    const std::string tokens = argc > 3 ? argv[3] : "";
     const std::string model = mode == "time" ? filter : "";
     if (model.empty() || model == "gpt-oss-20b")
       time_model("gpt-oss-20b", {2880, 2880, 32, 4}, configs, tokens);

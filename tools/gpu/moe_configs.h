@@ -29,11 +29,11 @@ using namespace rtjit::moe_mxfp4;
 
 // All variants take the same arguments, but for the mma one's tensor map.
 using Gemm1 = void (*)(const u16*, i64, const u8*, const u8*, const u8*, const void*, const float*,
-                       const float*, const float*, float, float, float, int, const i32*, const i32*,
-                       const TokenTile*, const i32*, u16*, int, int, int);
-using Gemm2 = void (*)(const u16*, const u8*, const u8*, const u8*, const void*, const i32*, const i32*,
-                       const TokenTile*, const i32*, u16*, int, int);
-using Gemm2Mma = void (*)(const u16*, const u8*, const u8*, const u8*, const void*, const i32*, const i32*,
+                       const float*, const float*, float, float, float, int, const i32*, const TokenTile*,
+                       const i32*, u16*, int, int, int);
+using Gemm2 = void (*)(const u16*, const u8*, const u8*, const u8*, const void*, const i32*, const TokenTile*,
+                       const i32*, u16*, int, int);
+using Gemm2Mma = void (*)(const u16*, const u8*, const u8*, const u8*, const void*, const i32*,
                           const TokenTile*, const i32*, u16*, int, int, int, const TensorMap);
 
 // Activation and bias that a kernel is compiled for. The last ones are compiled for a few configs only.

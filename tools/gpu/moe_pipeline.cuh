@@ -110,29 +110,23 @@ inline int tile_bound(const Dims& d, int tokens, int block_m) {
   const int slots = tokens * d.top_k;
   return std::min(slots, d.experts) + std::max(slots - d.experts, 0) / block_m;
 }
-inline int slots_per_chunk(int slots) {
-  return std::max(256, (slots + 2047) / 2048 / 32 * 32 + ((slots + 2047) / 2048 % 32 ? 32 : 0));
-}
+inline int align_slots_per_block(int slots) { return std::max(2048, round_up(div_up(slots, 64), 32)); }
 
 struct Workspace {
   Workspace(const Dims& d, int tokens)
       : slots(tokens * d.top_k),
         sorted_slots(size_t(slots) * 4),
-        expert_offsets(size_t(d.experts + 1) * 4),
-        expert_rows(size_t(d.experts) * 4),
-        chunk_counts(slots <= 2048 ? 0
-                                   : size_t(d.experts) *
-                                         ((slots + slots_per_chunk(slots) - 1) / slots_per_chunk(slots)) * 4),
+        block_counts(
+            slots <= kAlignRound ? 0 : size_t(d.experts) * div_up(slots, align_slots_per_block(slots)) * 4),
         tiles1(size_t(tile_bound(d, tokens, 8)) * 8),
         tiles2(size_t(tile_bound(d, tokens, 8)) * 8),
         tile_counts(8),
         h(size_t(slots) * d.intermediate * 2),
         y(size_t(slots) * d.hidden * 2) {}
   int slots;
-  Buffer sorted_slots, expert_offsets, expert_rows, chunk_counts, tiles1, tiles2, tile_counts, h, y;
+  Buffer sorted_slots, block_counts, tiles1, tiles2, tile_counts, h, y;
   std::vector<Buffer*> all() {
-    return {
-        &sorted_slots, &expert_offsets, &expert_rows, &chunk_counts, &tiles1, &tiles2, &tile_counts, &h, &y};
+    return {&sorted_slots, &block_counts, &tiles1, &tiles2, &tile_counts, &h, &y};
   }
 };
 
@@ -176,25 +170,20 @@ inline void run_align(const Launch& l, int block_m1, int block_m2) {
   Workspace& w = *l.workspace;
   const Dims& d = l.dims;
   const int slots = w.slots;
-  i32 *sorted = w.sorted_slots.as<i32>(), *offsets = w.expert_offsets.as<i32>(),
-      *counts = w.tile_counts.as<i32>();
+  i32 *sorted = w.sorted_slots.as<i32>(), *counts = w.tile_counts.as<i32>();
   TokenTile *tiles1 = w.tiles1.as<TokenTile>(), *tiles2 = w.tiles2.as<TokenTile>();
-  if (slots <= 2048) {
+  if (slots <= kAlignRound) {
     start(l.stream, align_small, std::min(l.tokens, 1), kAlignThreads, 0, l.ids, l.valid_tokens, l.id_bytes,
-          l.tokens, d.top_k, d.experts, l.expert_offset, sorted, offsets, tiles1, tiles2, counts, block_m1,
-          block_m2);
+          l.tokens, d.top_k, d.experts, l.expert_offset, sorted, tiles1, tiles2, counts, block_m1, block_m2);
     return;
   }
-  const int per_chunk = slots_per_chunk(slots), chunks = (slots + per_chunk - 1) / per_chunk;
-  i32 *chunk_counts = w.chunk_counts.as<i32>(), *rows = w.expert_rows.as<i32>();
-  const int chunk_blocks = (chunks + kAlignWarps - 1) / kAlignWarps;
-  start(l.stream, align_count, chunk_blocks, kAlignThreads, 0, l.ids, l.valid_tokens, l.id_bytes, l.tokens,
-        d.top_k, d.experts, l.expert_offset, per_chunk, chunks, chunk_counts);
-  start(l.stream, align_prefix, (d.experts + 7) / 8, kAlignThreads, 0, d.experts, chunks, chunk_counts, rows);
-  start(l.stream, align_tiles, 1, 1024, 0, d.experts, rows, offsets, tiles1, tiles2, counts, block_m1,
+  const int per_block = align_slots_per_block(slots), blocks = div_up(slots, per_block);
+  i32* block_counts = w.block_counts.as<i32>();
+  start(l.stream, align_count, blocks, kAlignThreads, 0, l.ids, l.valid_tokens, l.id_bytes, l.tokens, d.top_k,
+        d.experts, l.expert_offset, per_block, block_counts);
+  start(l.stream, align_place, blocks, kAlignThreads, 0, l.ids, l.valid_tokens, l.id_bytes, l.tokens, d.top_k,
+        d.experts, l.expert_offset, per_block, block_counts, sorted, tiles1, tiles2, counts, block_m1,
         block_m2);
-  start(l.stream, align_place, chunk_blocks, kAlignThreads, 0, l.ids, l.valid_tokens, l.id_bytes, l.tokens,
-        d.top_k, d.experts, l.expert_offset, per_chunk, chunks, chunk_counts, offsets, sorted);
 }
 
 // Without a config: the reference.
@@ -205,8 +194,8 @@ inline void run_gemm1(const Launch& l, const Config* config, bool f64 = true) {
   auto go = [&](auto kernel, int grid, int block, int smem) {
     start(l.stream, kernel, grid, block, smem, l.x, l.x_stride, p.tiles1.as<u8>(), p.scales1.as<u8>(),
           p.exponents1.as<u8>(), p.bias1.as<void>(), l.alpha_e, l.beta_e, l.limit_e, l.alpha, l.beta, l.limit,
-          l.limited, w.sorted_slots.as<i32>(), w.expert_offsets.as<i32>(), w.tiles1.as<TokenTile>(),
-          w.tile_counts.as<i32>(), w.h.as<u16>(), d.hidden, d.intermediate, d.top_k);
+          l.limited, w.sorted_slots.as<i32>(), w.tiles1.as<TokenTile>(), w.tile_counts.as<i32>(),
+          w.h.as<u16>(), d.hidden, d.intermediate, d.top_k);
   };
   if (config == nullptr) {
     go(f64 ? reference1<Accumulator::f64>(l.flavour) : reference1<Accumulator::f32>(l.flavour),
@@ -224,9 +213,8 @@ inline void run_gemm2(const Launch& l, const Config* config, bool f64 = true) {
   const Dims& d = l.dims;
   auto go = [&](auto kernel, int grid, int block, int smem, auto... rest) {
     start(l.stream, kernel, grid, block, smem, w.h.as<u16>(), p.tiles2.as<u8>(), p.scales2.as<u8>(),
-          p.exponents2.as<u8>(), p.bias2.as<void>(), w.sorted_slots.as<i32>(), w.expert_offsets.as<i32>(),
-          w.tiles2.as<TokenTile>(), w.tile_counts.as<i32>(), w.y.as<u16>(), d.hidden, d.intermediate,
-          rest...);
+          p.exponents2.as<u8>(), p.bias2.as<void>(), w.sorted_slots.as<i32>(), w.tiles2.as<TokenTile>(),
+          w.tile_counts.as<i32>(), w.y.as<u16>(), d.hidden, d.intermediate, rest...);
   };
   if (config == nullptr) {
     go(f64 ? reference2<Accumulator::f64>(l.flavour) : reference2<Accumulator::f32>(l.flavour),
