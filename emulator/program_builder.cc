@@ -105,7 +105,7 @@ void unload_module(LoadedModule& module, GlobalMemory& memory) {
 }
 
 Result<std::unique_ptr<Program>> build_program(const LoadedModule& loaded, const std::string& kernel,
-                                               std::vector<std::string>* all_errors) {
+                                               std::vector<UnsupportedInstruction>* all_errors) {
   const ptx::Function* function = loaded.module->find(kernel);
   if (!function || !function->is_entry) {
     std::string known;
@@ -126,7 +126,7 @@ Result<std::unique_ptr<Program>> build_program(const LoadedModule& loaded, const
   lay_out(loaded, *flat, &state, program.get());
   state.nodes.resize(flat->body.size() + 1);
 
-  std::vector<std::string> errors;
+  std::vector<UnsupportedInstruction> errors;
   auto decode = [&](const ptx::Instruction& in, size_t index) {
     state.current = &state.nodes[index];
     Decoder decoder(state);
@@ -138,9 +138,7 @@ Result<std::unique_ptr<Program>> build_program(const LoadedModule& loaded, const
       entry->second(decoder);
     if (!decoder.failed() && decoder.modifiers_left())
       decoder.fail(fmt::format("modifier .{} is not supported here", decoder.peek_modifier()));
-    if (decoder.failed())
-      errors.push_back(
-          fmt::format("kernel {}, PTX line {}: {}: {}", kernel, in.line, in.opcode(), decoder.error()));
+    if (decoder.failed()) errors.push_back({in.line, in.opcode(), decoder.error()});
     decoder.op.line = in.line;
     decoder.op.source_line = in.source_line;
     program->ops.push_back(decoder.op);
@@ -154,7 +152,8 @@ Result<std::unique_ptr<Program>> build_program(const LoadedModule& loaded, const
   if (all_errors) *all_errors = errors;
   if (!errors.empty()) {
     std::string more = errors.size() > 1 ? fmt::format(" (and {} more)", errors.size() - 1) : "";
-    return make_error(ErrorCode::unsupported, "{}{}", errors[0], more);
+    return make_error(ErrorCode::unsupported, "kernel {}, PTX line {}: {}: {}{}", kernel, errors[0].line,
+                      errors[0].form, errors[0].reason, more);
   }
 
   std::vector<uint32_t> meets = meeting_points(state.nodes);

@@ -22,9 +22,13 @@ struct LoadedModule {
 Result<LoadedModule> load_module(std::string ptx_text, GlobalMemory& memory);
 void unload_module(LoadedModule& module, GlobalMemory& memory);
 
+struct UnsupportedInstruction {
+  int line = 0;
+  std::string form, reason;
+};
 // Every construct that is not supported is named with its PTX line; `all_errors` (optional) collects each of
 // them.
 Result<std::unique_ptr<Program>> build_program(const LoadedModule& module, const std::string& kernel,
-                                               std::vector<std::string>* all_errors = nullptr);
+                                               std::vector<UnsupportedInstruction>* all_errors = nullptr);
 
 }  // namespace rtjit::emu

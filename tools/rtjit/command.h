@@ -25,6 +25,7 @@ void add_pack(CLI::App& app, Action* action);
 void add_verify_pack(CLI::App& app, Action* action);
 void add_pack_key(CLI::App& app, Action* action);
 void add_doctor(CLI::App& app, Action* action);
+void add_emulate(CLI::App& app, Action* action);
 void add_worker(CLI::App& app, Action* action);
 
 // The exit status for an error, after its story went to standard error: 2 for what the caller can mend
