@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "emulator/double_nan.h"
 #include "emulator/memory_access.h"
 
 namespace rtjit::emu {
@@ -29,7 +30,7 @@ u32 half_pick(Operation what, Kind kind, u32 a, u32 b) {
 
 float flush(float x) { return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x; }
 
-// In global memory f32 sums are without subnormals, and an f64 sum hands on a NaN as it is.
+// In global memory f32 sums are without subnormals.
 u64 apply(Operation what, Kind kind, u32 bits, u64 old, u64 b, u64 c, bool global) {
   switch (what) {
     case Operation::exchange:
@@ -59,9 +60,8 @@ u64 apply(Operation what, Kind kind, u32 bits, u64 old, u64 b, u64 c, bool globa
              half_pick(what, kind, old >> 16 & 0xffff, b >> 16 & 0xffff) << 16;
     case Kind::f:
       if (bits == 64) {
-        if (global && std::isnan(as_double(b))) return b;
-        if (global && std::isnan(as_double(old))) return old;
-        return as_bits(as_double(old) + as_double(b));
+        double x = as_double(old), y = as_double(b);
+        return as_bits(global ? add_in_global_memory(x, y) : add_in_shared_memory(x, y));
       }
       {
         float x = as_float(static_cast<u32>(old)), y = as_float(static_cast<u32>(b));

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "emulator/double_nan.h"
 #include "emulator/lane_ops.h"
 #include "emulator/ops_half.h"
 
@@ -153,20 +154,6 @@ void run_directed_single(Warp& w, const Op& op) {
   });
 }
 
-double quiet(double nan) { return as_double(as_bits(nan) | u64(1) << 51); }
-
-// Silicon hands on one NaN operand: the second before the third before the first. (PTX leaves the payload
-// open.)
-double pick_nan(double a, double b, double result) {
-  if (b != b) return quiet(b);
-  return a != a ? quiet(a) : result;
-}
-double pick_nan(double a, double b, double c, double result) {
-  if (b != b) return quiet(b);
-  if (c != c) return quiet(c);
-  return a != a ? quiet(a) : result;
-}
-
 double directed_double(Arithmetic what, double a, double b, double c) {
   // The barrier keeps the compiler from computing before the rounding mode is set.
   volatile double x = a, y = b, z = c;
@@ -186,13 +173,13 @@ double directed_double(Arithmetic what, double a, double b, double c) {
       return pick_nan(a, b, c, r);
     case Arithmetic::div:
       r = x / y;
-      break;
+      return pick_nan(b, a, r);  // a subroutine on silicon, which looks at the dividend first
     case Arithmetic::rcp:
       r = 1.0 / x;
-      break;
+      return pick_nan(a, r);
     case Arithmetic::sqrt:
       r = std::sqrt(x);
-      break;
+      return pick_nan(a, r);
   }
   return r;
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "emulator/async_copy.h"
+#include "emulator/double_nan.h"
 
 namespace rtjit::emu {
 namespace {
@@ -110,10 +111,7 @@ void reduce_element(uint8_t* to, const uint8_t* from, ReduceOperation operation,
       double a, b;
       std::memcpy(&a, to, 8);
       std::memcpy(&b, from, 8);
-      if (std::isnan(b))
-        a = b;  // as it is, like a NaN that is there already
-      else if (!std::isnan(a))
-        a += b;
+      a = add_in_global_memory(a, b);
       std::memcpy(to, &a, 8);
       return;
     }
