@@ -17,7 +17,7 @@ __device__ inline void wgmma_wait() {
 
 // A matrix of rows of 64 bf16 (128 bytes), 128-byte swizzled: 16-byte piece p of row r lies at piece p ^ (r %
 // 8). `address` is 1024-byte aligned plus the byte offset of the first k within the row.
-__device__ inline u64 swizzled_128_descriptor(u32 address) {
+__device__ constexpr u64 swizzled_128_descriptor(u32 address) {
   constexpr u64 kSwizzle128 = u64(1) << 62, kEightRows = u64(1024 >> 4) << 32, kUnused = u64(1) << 16;
   return kSwizzle128 | kEightRows | kUnused | ((address & 0x3ffffu) >> 4);
 }

@@ -77,6 +77,29 @@ __device__ inline LaneTile load_half_lane_tile(u32 words, u32 scales) {
   return result;
 }
 
+// The left operands of two steps of mma or wgmma: 32 k (group kGroup) of a lane's tile as bf16, scales included.
+template <int kGroup>
+__device__ inline void widen_group(const LaneTile& tile, u32 (&left)[2][4]) {
+  u32 lower[4], upper[4];  // rows g and g + 8
+  widen_e2m1(tile.words[2 * kGroup], lower);
+  widen_e2m1(tile.words[2 * kGroup + 1], upper);
+  const u32 lower_scale = scale_factor_pair<2 * kGroup>(tile.scales);
+  const u32 upper_scale = scale_factor_pair<2 * kGroup + 1>(tile.scales);
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    left[h][0] = multiply_bf16x2(lower[2 * h], lower_scale);
+    left[h][1] = multiply_bf16x2(upper[2 * h], upper_scale);
+    left[h][2] = multiply_bf16x2(lower[2 * h + 1], lower_scale);
+    left[h][3] = multiply_bf16x2(upper[2 * h + 1], upper_scale);
+  }
+}
+
+// A number known to the compiler, as an argument.
+template <int kValue>
+struct Constant {
+  static constexpr int value = kValue;
+};
+
 template <Bias kBias>
 __device__ inline float load_bias(const void* bias, i64 index) {
   if constexpr (kBias == Bias::f32) return static_cast<const float*>(bias)[index];

@@ -39,7 +39,7 @@ struct FinishDown {
 
 // y[slot, n] = W2 h + bias, not yet weighted.
 template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Bias kBias>
-__global__ void __launch_bounds__(32 * kWarps, 1)
+__global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 1)
     gemm2_stream(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents, const void* bias,
                  const i32* sorted_slots, const TokenTile* token_tiles, const i32* tile_counts, u16* y,
                  int hidden, int intermediate) {

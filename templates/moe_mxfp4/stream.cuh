@@ -14,6 +14,9 @@
 
 namespace rtjit::moe_mxfp4 {
 
+// Blocks of so few warps share an SM: while one adds up a batch, the other multiplies.
+constexpr int kWarpsOfHalfAnSm = 8;
+
 // kHalf: k may leave a half tile; without it, k is a multiple of 64.
 template <int kBlockM, int kWarps_, int kTiles_, int kDepth_, bool kHalf_>
 struct StreamShape {
@@ -26,7 +29,7 @@ struct StreamShape {
   static constexpr int kUnits = kBatch * kColumns;  // 16 x 8 results, each added up by one warp
   static constexpr int kPartBytes = kTiles * (kTileBytes + kTileScaleBytes);
   static_assert(kColumns == 1 || kColumns == 2);
-  static_assert(kWarps % kUnits == 0 && kTiles <= 4);
+  static_assert(kWarps % kUnits == 0 && kTiles <= (kWarps <= kWarpsOfHalfAnSm ? 8 : 4));
 };
 
 template <class S>
@@ -150,19 +153,13 @@ struct TokenPiece {
  private:
   template <int kGroup>
   __device__ void multiply_group(const LaneTile& tile, int j, float (&sums)[S::kColumns][4]) const {
-    u32 lower[4], upper[4];  // rows g and g + 8
-    widen_e2m1(tile.words[2 * kGroup], lower);
-    widen_e2m1(tile.words[2 * kGroup + 1], upper);
-    const u32 lower_scale = scale_factor_pair<2 * kGroup>(tile.scales);
-    const u32 upper_scale = scale_factor_pair<2 * kGroup + 1>(tile.scales);
+    u32 left[2][4];
+    widen_group<kGroup>(tile, left);
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      const u32 left[4] = {
-          multiply_bf16x2(lower[2 * h], lower_scale), multiply_bf16x2(upper[2 * h], upper_scale),
-          multiply_bf16x2(lower[2 * h + 1], lower_scale), multiply_bf16x2(upper[2 * h + 1], upper_scale)};
 #pragma unroll
       for (int c = 0; c < S::kColumns; ++c) {
-        mma_bf16(sums[c], left, words[c][j][kGroup * 4 + 2 * h], words[c][j][kGroup * 4 + 2 * h + 1]);
+        mma_bf16(sums[c], left[h], words[c][j][kGroup * 4 + 2 * h], words[c][j][kGroup * 4 + 2 * h + 1]);
       }
     }
   }

@@ -87,10 +87,8 @@ __device__ inline u32 keep(u32 value) {
   return value;
 }
 
-template <int kValue>
-struct Constant {
-  static constexpr int value = kValue;
-};
+// The same in every lane, which the compiler does not see.
+__device__ inline u32 uniform(u32 value) { return __shfl_sync(0xffffffffu, value, 0); }
 
 // Calls `work` with the number of columns for so many rows as a Constant.
 template <class S, int kForm = S::kColumnForms - 1, class Work>
@@ -221,7 +219,8 @@ class Computer {
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
       if (!S::kReadAhead) load_parts(ring, parts);
-      const u64 tokens = swizzled_128_descriptor(token_address(ring.stage));
+      // The descriptor's halves are added up on their own: a carry between them would cost registers.
+      const u32 tokens = uniform(u32(swizzled_128_descriptor(token_address(ring.stage))));
       const u32 buffer = full_ + kFullToEmpty + u32(ring.stage * 8);
       ring.next();
       // The tokens came through the generic proxy; wgmma reads them through the asynchronous one.
@@ -230,11 +229,11 @@ class Computer {
 #pragma unroll
       for (int p = 0; p < kParts; ++p) {
         u32 left0[2][4], left1[2][4];
-        widen<0>(parts[p], left0);
+        widen_group<0>(parts[p], left0);
         multiply<kColumns>(sums[p], left0, tokens);
         wgmma_wait<1>();
         if (p == 0 && previous != 0) release(previous);  // the last half of the step before is done
-        widen<1>(parts[p], left1);
+        widen_group<1>(parts[p], left1);
         multiply<kColumns>(sums[p], left1, tokens + 4);
         if (S::kReadAhead && p + 1 == kParts && step + 1 < steps) load_parts(ring, parts);
         wgmma_wait<1>();
@@ -245,11 +244,11 @@ class Computer {
       barrier_wait(full_ + u32(ring.stage * 8), ring.parity);
       fence_async_shared();
       const u32 lane = threadIdx.x & 31;  // a lane's share is half as large
-      const u64 tokens = swizzled_128_descriptor(token_address(ring.stage));
+      const u32 tokens = uniform(u32(swizzled_128_descriptor(token_address(ring.stage))));
 #pragma unroll
       for (int p = 0; p < kParts; ++p) {
         u32 left[2][4];
-        widen<0>(load_half_lane_tile(part_address(ring.stage, p) - lane * 8,
+        widen_group<0>(load_half_lane_tile(part_address(ring.stage, p) - lane * 8,
                                      scale_address(ring.stage, p) - (lane >> 2) * 2),
                  left);
         multiply<kColumns>(sums[p], left, tokens);
@@ -285,29 +284,13 @@ class Computer {
   // Gives a buffer back to the copying warps; every lane that read it says so.
   static __device__ void release(u32 buffer) { barrier_arrive(buffer); }
 
-  // The left operands of 32 k.
-  template <int kGroup>
-  static __device__ void widen(const LaneTile& part, u32 (&left)[2][4]) {
-    u32 lower[4], upper[4];  // rows g and g + 8
-    widen_e2m1(part.words[2 * kGroup], lower);
-    widen_e2m1(part.words[2 * kGroup + 1], upper);
-    const u32 lower_scale = scale_factor_pair<2 * kGroup>(part.scales);
-    const u32 upper_scale = scale_factor_pair<2 * kGroup + 1>(part.scales);
-#pragma unroll
-    for (int h = 0; h < 2; ++h) {
-      left[h][0] = multiply_bf16x2(lower[2 * h], lower_scale);
-      left[h][1] = multiply_bf16x2(upper[2 * h], upper_scale);
-      left[h][2] = multiply_bf16x2(lower[2 * h + 1], lower_scale);
-      left[h][3] = multiply_bf16x2(upper[2 * h + 1], upper_scale);
-    }
-  }
-
   // Two steps of 16 k, 32 bytes apart in a token's row.
   template <int kColumns>
-  static __device__ void multiply(float (&sums)[kColumns / 2], const u32 (&left)[2][4], u64 tokens) {
+  static __device__ void multiply(float (&sums)[kColumns / 2], const u32 (&left)[2][4], u32 tokens) {
+    constexpr u64 kUpper = swizzled_128_descriptor(0) >> 32 << 32;
     wgmma_fence();
-    Wgmma<kColumns>::multiply(sums, left[0], tokens);
-    Wgmma<kColumns>::multiply(sums, left[1], tokens + 2);
+    Wgmma<kColumns>::multiply(sums, left[0], kUpper | tokens);
+    Wgmma<kColumns>::multiply(sums, left[1], kUpper | (tokens + 2));
     wgmma_commit();
   }
 

@@ -5,7 +5,8 @@
 //        tests/templates/moe_mxfp4/moe_oracle.cc base/float_formats.cc -o moe_check
 //   ./moe_check                       everything
 //   ./moe_check check [TEXT]          the problems only (whose name contains TEXT)
-//   ./moe_check time [MODEL [TOKENS]] the times only (of one model, at these numbers of tokens: 1,64,1024)
+//   ./moe_check time [MODEL [TOKENS]] the times only (of one model, at these numbers of tokens: 1,64,1024);
+//                                     also deepseek-v4-flash, and `resident`: 4 experts whose weights stay in L2
 // VARIANTS=/wgmma:/stream: in the environment leaves the configs of other variants out,
 // CONFIG=TEXT those whose name does not contain TEXT.
 #include <algorithm>
@@ -269,9 +270,12 @@ double microseconds(cudaStream_t stream, int copies, const Work& work) {
 }
 
 // Every config of both GEMMs at several token counts; prints the best few and their memory and math rates.
+// Weights come from memory, or with `resident` (and few experts) from L2: what the kernels could do if memory
+// were faster.
 void time_model(const char* name, const Dims& dims, const std::vector<Config>& configs,
-                const std::string& only_tokens) {
-  constexpr int kCopies = 4;
+                const std::string& only_tokens, bool resident = false) {
+  constexpr int kTogether = 4;
+  const int kCopies = resident ? 1 : 4;
   std::vector<std::unique_ptr<Packed>> layers;
   for (int i = 0; i < kCopies; ++i) {
     layers.push_back(std::make_unique<Packed>(dims, 2));
@@ -311,7 +315,7 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
     for (int64_t id : data.inputs.ids) hit[size_t(id)] = 1;
     const double active = double(std::count(hit.begin(), hit.end(), 1));
     const double slots = double(tokens) * dims.top_k;
-    const Config* best[2] = {};
+    std::vector<const Config*> best[2];  // the fastest few, each stage alone
     const int launches = tokens <= 256 ? 16 : 4;
     for (int gemm = 0; gemm < 2; ++gemm) {
       std::vector<std::pair<double, const Config*>> times;
@@ -319,13 +323,13 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
         // A tile far larger or smaller than the rows of an expert is never the best; skip the slowest of
         // these.
         const double rows = slots / active;
-        if (rows >= 24 && config.block_m <= 16) continue;
-        if (rows >= 64 && config.block_m <= 48) continue;
+        if (!resident && rows >= 24 && config.block_m <= 16) continue;
+        if (!resident && rows >= 64 && config.block_m <= 48) continue;
         if (rows <= 4 && config.block_m >= 64) continue;
         if (!config.takes(dims.hidden, dims.intermediate)) continue;
         Launch first = at(0);
         run_align(first, config.block_m, config.block_m);
-        if (gemm == 1 && times.empty()) run_gemm1(first, best[0] ? best[0] : &config);
+        if (gemm == 1 && times.empty()) run_gemm1(first, best[0].empty() ? &config : best[0].front());
         if (gemm == 1) run_align(first, config.block_m, config.block_m);
         times.emplace_back(
             microseconds(l.stream, launches,
@@ -333,11 +337,12 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
             &config);
       }
       std::sort(times.begin(), times.end());
-      best[gemm] = times.front().second;
+      for (size_t i = 0; i < std::min<size_t>(kTogether, times.size()); ++i)
+        best[gemm].push_back(times[i].second);
       const double rows = gemm == 0 ? 2.0 * dims.intermediate : dims.hidden,
                    k = gemm == 0 ? dims.hidden : dims.intermediate;
       const double bytes = active * rows * k * 17 / 32, flops = slots * rows * k * 2;
-      for (size_t i = 0; i < std::min<size_t>(4, times.size()); ++i) {
+      for (size_t i = 0; i < std::min<size_t>(resident ? 99 : 4, times.size()); ++i) {
         std::printf("%s T=%-5d gemm%d %8.1f us  %5.0f GB/s of weights  %5.0f TFLOP/s  %s\n", name, tokens,
                     gemm + 1, times[i].first, bytes / times[i].first * 1e-3, flops / times[i].first * 1e-6,
                     times[i].second->name.c_str());
@@ -345,9 +350,19 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
     }
     const double align = microseconds(l.stream, launches, [&](int i) { run_align(at(i), 16, 16); });
     const double combine = microseconds(l.stream, launches, [&](int i) { run_combine(at(i)); });
-    const double whole = microseconds(l.stream, launches, [&](int i) { run_all(at(i), best[0], best[1]); });
-    std::printf("%s T=%-5d align %.1f us, combine %.1f us, whole operation %.1f us, %.0f experts used\n",
-                name, tokens, align, combine, whole, active);
+    // Stages overlap where their blocks fit on an SM together, so the best of each alone need not be the best
+    // pair.
+    double whole = 1e30;
+    const Config* pair[2] = {};
+    for (const Config* first : best[0]) {
+      for (const Config* second : best[1]) {
+        const double time = microseconds(l.stream, launches, [&](int i) { run_all(at(i), first, second); });
+        if (time < whole) whole = time, pair[0] = first, pair[1] = second;
+      }
+    }
+    std::printf(
+        "%s T=%-5d align %.1f us, combine %.1f us, whole operation %.1f us with %s and %s, %.0f experts used\n",
+        name, tokens, align, combine, whole, pair[0]->name.c_str(), pair[1]->name.c_str(), active);
     std::fflush(stdout);
     MOE_CUDA(cudaStreamDestroy(l.stream));
   }
@@ -378,6 +393,8 @@ int main(int argc, char** argv) {
       time_model("gpt-oss-20b", {2880, 2880, 32, 4}, configs, tokens);
     if (model.empty() || model == "gpt-oss-120b")
       time_model("gpt-oss-120b", {2880, 2880, 128, 4}, configs, tokens);
+    if (model == "deepseek-v4-flash") time_model(model.c_str(), {4096, 2048, 256, 6}, configs, tokens);
+    if (model == "resident") time_model("resident", {2880, 2880, 4, 4}, configs, tokens, true);
   }
   return failed == 0 ? 0 : 1;
 }

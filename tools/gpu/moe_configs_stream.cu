@@ -15,7 +15,8 @@ void add_flavour(Config& config) {
 
 template <int kBm, int kWarps, int kTiles, int kDepth, int kHalf, bool kAllFlavours = false>
 Config config(int sm_count) {
-  constexpr int kBytes = int(sizeof(StreamShared<StreamShape<kBm, kWarps, kTiles, kDepth, kHalf>>));
+  using S = StreamShape<kBm, kWarps, kTiles, kDepth, kHalf != 0>;
+  constexpr int kBytes = int(sizeof(StreamShared<S>));
   Config config{.name = "stream:block_m=" + std::to_string(kBm) + ",warps=" + std::to_string(kWarps) +
                         ",depth=" + std::to_string(kDepth) + ",tiles=" + std::to_string(kTiles) +
                         (kHalf ? " (half tiles)" : ""),
@@ -24,7 +25,7 @@ Config config(int sm_count) {
                 .threads = 32 * kWarps,
                 .smem1 = kBytes,
                 .smem2 = kBytes,
-                .max_grid = sm_count,
+                .max_grid = sm_count * (kWarps <= kWarpsOfHalfAnSm ? 2 : 1),
                 .min_k = (kTiles - 1) * kTileK + 1,
                 .max_k = kWarps * kTiles * kTileK,
                 .multiple_of_k = kHalf ? 32 : 64};
@@ -42,12 +43,10 @@ Config config(int sm_count) {
 std::vector<Config> stream_configs() {
   int sms = 0;
   MOE_CUDA(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, 0));
-  return {config<8, 16, 3, 4, 0>(sms),        config<8, 16, 3, 6, 0>(sms),
-          config<8, 16, 3, 4, 1, true>(sms),  config<8, 16, 4, 4, 0, true>(sms),
-          config<8, 12, 4, 6, 0>(sms),        config<8, 24, 2, 6, 0>(sms),
-          config<8, 16, 1, 4, 1, true>(sms),  config<8, 8, 2, 4, 1, true>(sms),
-          config<16, 16, 3, 4, 0>(sms),       config<16, 16, 3, 6, 0>(sms),
-          config<16, 16, 3, 4, 1, true>(sms), config<16, 16, 1, 4, 1, true>(sms)};
+  return {config<8, 16, 3, 4, 0>(sms),       config<8, 16, 3, 4, 1, true>(sms), config<8, 16, 4, 4, 0, true>(sms),
+          config<8, 16, 1, 4, 1, true>(sms), config<8, 8, 6, 2, 0>(sms),        config<8, 8, 6, 3, 0>(sms),
+          config<8, 8, 6, 3, 1, true>(sms),  config<8, 8, 8, 2, 0>(sms),        config<8, 8, 4, 4, 0>(sms),
+          config<8, 8, 2, 4, 1, true>(sms)};
 }
 
 }  // namespace rtjit::check

@@ -40,11 +40,13 @@ std::vector<Config> wgmma_configs() {
   int sms = 0;
   MOE_CUDA(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, 0));
   return {
-      config<16, 512, 4, 8>(sms),  config<24, 512, 4, 6>(sms),        config<32, 512, 4, 6>(sms),
-      config<48, 512, 4, 6>(sms),  config<48, 384, 3, 6, true>(sms),  config<64, 384, 3, 6>(sms),
-      config<80, 384, 3, 6>(sms),  config<96, 384, 3, 6>(sms),        config<128, 256, 2, 6>(sms),
-      config<144, 256, 2, 4>(sms), config<144, 256, 2, 6, true>(sms), config<144, 256, 2, 8>(sms),
-      config<160, 256, 2, 6>(sms), config<160, 192, 3, 6>(sms),       config<192, 192, 3, 6>(sms),
+      config<16, 512, 4, 8>(sms),        config<24, 512, 4, 6>(sms),  config<32, 512, 4, 6>(sms),
+      config<16, 576, 3, 6>(sms),        config<16, 576, 3, 8>(sms),  config<24, 576, 3, 6, true>(sms),
+      config<24, 576, 3, 8>(sms),        config<32, 576, 3, 6>(sms),  config<48, 576, 3, 6>(sms),
+      config<48, 576, 3, 8>(sms),        config<48, 384, 3, 6>(sms),  config<64, 384, 3, 6>(sms),
+      config<80, 384, 3, 6>(sms),        config<96, 384, 3, 6>(sms),  config<128, 256, 2, 6>(sms),
+      config<144, 256, 2, 4>(sms),       config<144, 256, 2, 8>(sms), config<144, 256, 2, 6, true>(sms),
+      config<160, 256, 2, 6>(sms),       config<160, 192, 3, 6>(sms), config<192, 192, 3, 6>(sms),
   };
 }
 
