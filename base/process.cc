@@ -12,6 +12,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
+#include <map>
 #include <thread>
 
 extern char** environ;
@@ -54,16 +56,16 @@ struct Pipes {
   }
 };
 
+// Each name once, since readers take the first of several: the last of `options` wins, then the parent's.
 std::vector<std::string> merged_environment(const ProcessOptions& options) {
+  std::map<std::string, std::string, std::less<>> given;
+  for (const auto& [name, value] : options.environment) given[name] = value;
   std::vector<std::string> result;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     std::string_view text(*entry);
-    bool replaced =
-        std::any_of(options.environment.begin(), options.environment.end(),
-                    [&](const auto& pair) { return text.substr(0, text.find('=')) == pair.first; });
-    if (!replaced) result.emplace_back(text);
+    if (!given.contains(text.substr(0, text.find('=')))) result.emplace_back(text);
   }
-  for (const auto& [name, value] : options.environment) result.push_back(name + "=" + value);
+  for (const auto& [name, value] : given) result.push_back(name + "=" + value);
   return result;
 }
 

@@ -18,7 +18,8 @@ using Milliseconds = std::chrono::milliseconds;
 
 struct ProcessOptions {
   std::vector<std::string> arguments;  // [0] is the program: a path, or a name looked up in PATH
-  std::vector<std::pair<std::string, std::string>> environment;  // set on top of the parent's
+  std::vector<std::pair<std::string, std::string>>
+      environment;              // set on top of the parent's; the last of a name counts
   bool inherit_stderr = false;  // false: collected, see ChildProcess::error_output
 };
 

@@ -50,6 +50,10 @@ TEST(Process, EnvironmentIsAddedAndReplaced) {
   auto outcome = run_process(options, 10s);
   ASSERT_TRUE(outcome.ok());
   EXPECT_EQ(outcome->output, "new /nowhere\n");
+  options.environment.emplace_back("RTJIT_PROCESS_TEST", "newest");
+  outcome = run_process(options, 10s);
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_EQ(outcome->output, "newest /nowhere\n");
 }
 
 TEST(Process, TimeLimitKillsTheWholeGroup) {
