@@ -254,6 +254,8 @@ Status Binder::bind_strides(int index) {
   const TensorArg& tensor = tensors_[tensor_of_[index]];
   const auto& plan = plan_.argument_shapes()[index];
   auto strides = std::span(tensor.stride).first(static_cast<size_t>(tensor.rank));
+  // Nothing steps through a tensor without elements, whatever strides a framework reports for it.
+  if (!has_elements(tensor)) return {};
   bool dense = std::all_of(strides.begin(), strides.end(), [](int64_t s) { return s == 0; });
   for (int d = tensor.rank - 1; d >= 0; --d) {
     auto packed = dense_stride(tensor, d);

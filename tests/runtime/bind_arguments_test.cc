@@ -88,6 +88,19 @@ TEST_F(BindTest, AcceptsWhatIsHarmless) {
   EXPECT_EQ(bind(weights(), ArgumentSpec::Role::pack), "");
 }
 
+// An inner dimension of 0: no stride of it means anything, neither the dense one nor a framework's.
+TEST_F(BindTest, StridesOfATensorWithoutElementsAreNotLookedAt) {
+  auto gemm = open_kernel(context, "gemm_fp8_block", "n=64,k=0");
+  ASSERT_NE(gemm, nullptr);
+  for (const std::vector<int64_t>& stride : {std::vector<int64_t>{}, {1, 1}, {0, 1}, {7, 7}}) {
+    const Arguments arguments = {tensor("a", DType::e4m3, {3, 0}, stride, 0),
+                                 tensor("sa", DType::f32, {3, 0}, stride, 0),
+                                 tensor("b", DType::e4m3, {64, 0}, stride, 0),
+                                 tensor("sb", DType::f32, {1, 0}, {}, 0), tensor("d", DType::bf16, {3, 64})};
+    EXPECT_EQ(bind_on(*gemm, arguments, ArgumentSpec::Role::launch), "");
+  }
+}
+
 TEST_F(BindTest, EveryMistakeIsNamed) {
   struct Case {
     const char* what;

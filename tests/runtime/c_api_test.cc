@@ -73,6 +73,13 @@ TEST_F(CApiTest, SizesLayoutAndProvenance) {
   EXPECT_EQ(rtjit_kernel_refresh(kernel), RTJIT_OK);
 }
 
+// As docs/adding-a-template.md calls it.
+TEST_F(CApiTest, ATemplateOfOnesOwnOpensByItsName) {
+  rtjit_kernel* own = nullptr;
+  ASSERT_EQ(rtjit_kernel_open(library, "scale_add", "a=2.5", NULL, &own), RTJIT_OK) << rtjit_last_error();
+  rtjit_kernel_close(own);
+}
+
 TEST_F(CApiTest, ALaunchAllocatesNothingAndDoesNotWait) {
   ASSERT_EQ(launch(), RTJIT_OK) << rtjit_last_error();
   device->launches.clear();
@@ -162,7 +169,8 @@ TEST_F(CApiTest, ProgramsBuiltWithOlderAndNewerHeadersGoOnWorking) {
   newer.known.struct_size = sizeof newer;
   newer.known.max_bucket = 64;
   rtjit_kernel* other = nullptr;
-  EXPECT_EQ(rtjit_kernel_open(library, "widget", "width=64", &newer.known, &other), RTJIT_OK) << rtjit_last_error();
+  EXPECT_EQ(rtjit_kernel_open(library, "widget", "width=64", &newer.known, &other), RTJIT_OK)
+      << rtjit_last_error();
   rtjit_kernel_close(other);
   newer.unknown[1] = &newer;  // asks for something that this library does not know
   EXPECT_EQ(rtjit_kernel_open(library, "widget", "width=64", &newer.known, &other), RTJIT_INVALID_ARGUMENT);

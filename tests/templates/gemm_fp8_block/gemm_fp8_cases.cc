@@ -14,10 +14,13 @@ namespace {
 
 constexpr ScaleType kF32 = ScaleType::f32, kE8m0 = ScaleType::e8m0;
 
-// A scale as the value that its format holds; its bytes go to `bytes`.
-double draw_scale(ScaleType type, bool nan, std::mt19937_64& random, uint8_t* bytes) {
+constexpr int kUsualE8m0 = 118;
+
+// A scale as the value that its format holds; its bytes go to `bytes`. E8M0 bytes begin at `least`.
+double draw_scale(ScaleType type, bool nan, int least, std::mt19937_64& random, uint8_t* bytes) {
   if (type == kE8m0) {
-    *bytes = nan ? 255 : static_cast<uint8_t>(118 + random() % 12);
+    *bytes =
+        nan ? 255 : static_cast<uint8_t>(least + static_cast<int>(random() % (least == kUsualE8m0 ? 12 : 3)));
     return float_from_e8m0(*bytes);
   }
   const float value = nan ? std::numeric_limits<float>::quiet_NaN()
@@ -120,6 +123,14 @@ std::vector<Case> all_cases() {
       {.name = "k0", .m = 9, .n = 100, .k = 0},
       {.name = "k0, f32 out", .m = 9, .n = 100, .k = 0, .out_f32 = true},
       {.name = "m0", .m = 0},
+      {.name = "n0", .m = 5, .n = 0},
+      {.name = "E8M0 bytes 0 to 2 times 252 to 254",
+       .m = 20,
+       .n = 140,
+       .k = 272,
+       .a_scale = kE8m0,
+       .b_scale = kE8m0,
+       .extreme_scales = true},
       {.name = "m8191", .m = 8191, .n = 256, .k = 512},
       {.name = "deepseek-v4 wq_a", .m = 256, .n = 1536, .k = 4096, .b_scale = kE8m0},
       {.name = "deepseek-v4 wo_b", .m = 128, .n = 4096, .k = 8192, .a_scale = kE8m0, .b_scale = kE8m0},
@@ -149,14 +160,16 @@ Operands make_operands(const Case& c) {
       const int64_t at = c.m_major ? block * o.sa_stride + row : row * o.sa_stride + block;
       const bool nan = c.nans && row == 20 && block == o.blocks - 1;
       o.sa_values[static_cast<size_t>(row) * blocks + static_cast<size_t>(block)] =
-          draw_scale(c.a_scale, nan, random, &o.sa[static_cast<size_t>(at) * a_bytes]);
+          draw_scale(c.a_scale, nan, c.extreme_scales ? 0 : kUsualE8m0, random,
+                     &o.sa[static_cast<size_t>(at) * a_bytes]);
     }
   }
   o.sb_values.resize(static_cast<size_t>(o.blocks_n) * blocks);
   o.sb.assign(o.sb_values.size() * b_bytes, 0xff);
   for (size_t i = 0; i < o.sb_values.size(); ++i) {
     const bool nan = c.nans && i + 1 == o.sb_values.size();
-    o.sb_values[i] = draw_scale(c.b_scale, nan, random, &o.sb[i * b_bytes]);
+    o.sb_values[i] =
+        draw_scale(c.b_scale, nan, c.extreme_scales ? 252 : kUsualE8m0, random, &o.sb[i * b_bytes]);
   }
   return o;
 }
@@ -180,7 +193,7 @@ std::vector<double> expected_rows(const Case& c, const Operands& o, const std::v
   for (size_t t = 0; t < threads; ++t) {
     workers.emplace_back([&, t] {
       for (size_t i = t; i < rows.size(); i += threads) {
-        compute_rows(gemm, rows[i], 1, &expected[i * static_cast<size_t>(c.n)]);
+        compute_rows(gemm, rows[i], 1, expected.data() + i * static_cast<size_t>(c.n));
       }
     });
   }

@@ -20,6 +20,7 @@ struct Case {
   int a_gap = 0, b_gap = 0, sa_gap = 0, d_gap = 0;  // elements between rows that no kernel may touch
   bool nans = false;                                // NaN codes and NaN scales here and there
   bool all_codes = false;                           // uniform codes instead of normal values
+  bool extreme_scales = false;                      // E8M0 bytes 0 to 2 times 252 to 254
   bool every_config = false;                        // all configs instead of a rotating choice
 };
 

@@ -31,6 +31,7 @@ TEST(Fp8Manifest, Problems) {
   EXPECT_EQ(fp8_problem(tmpl, "n=576,k=7168").canonical(),
             "n=576,k=7168,out=bf16,a_scale=f32,a_scale_layout=row_major,b_scale=f32");
   fp8_problem(tmpl, "n=1,k=0,out=f32,a_scale=e8m0,b_scale=e8m0,a_scale_layout=m_major");
+  fp8_problem(tmpl, "n=0,k=128");
   Result<Problem> odd = make_problem(tmpl, *parse_key_values("n=64,k=100"));
   ASSERT_FALSE(odd.ok());
   EXPECT_THAT(odd.error().message, HasSubstr("100"));
