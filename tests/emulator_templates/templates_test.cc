@@ -33,6 +33,12 @@ std::vector<Case> moe_cases() {
       {.name = "tokens 1", .tokens = 1},
       {.name = "tokens 17", .tokens = 17},
       {.name = "width 160", .hidden = 160, .intermediate = 160, .tokens = 3},
+      {.name = "width 192, top_k 6 of 32",
+       .hidden = 192,
+       .intermediate = 192,
+       .experts = 32,
+       .top_k = 6,
+       .tokens = 2},
       {.name = "silu, no bias",
        .tokens = 5,
        .layout = MoeLayout::halves_gate_up,
@@ -51,6 +57,10 @@ std::vector<Case> moe_cases() {
       {.name = "all skipped", .tokens = 4, .ids = Ids::all_skipped},
       {.name = "an expert twice", .tokens = 7, .ids = Ids::duplicates},
       {.name = "i64 ids", .tokens = 3, .expert_offset = 64, .id_bytes = 8},
+      {.name = "i64 ids that fit 32 bits when cut", .tokens = 6, .id_bytes = 8, .ids = Ids::beyond_32_bits},
+      {.name = "NaN in skipped rows of x", .tokens = 6, .ids = Ids::all_skipped, .nan_x = true},
+      {.name = "NaN beyond num_valid_tokens", .tokens = 6, .valid_tokens = 3, .nan_x = true},
+      {.name = "no valid tokens", .tokens = 4, .valid_tokens = 0},
       {.name = "i16 ids, bf16 weights, padded x",
        .tokens = 5,
        .id_bytes = 2,
@@ -67,7 +77,7 @@ std::vector<Case> moe_cases() {
       {.name = "top_k 1", .top_k = 1, .tokens = 5},
   };
   for (Case& c : cases) {
-    c.experts = 6;
+    if (c.experts == 8) c.experts = 6;
     if (c.hidden == 256) c.hidden = 96;
     if (c.intermediate == 256) c.intermediate = 64;
   }
@@ -94,6 +104,14 @@ std::vector<gemm_fp8_oracle::Case> fp8_cases() {
       {.name = "all codes", .m = 16, .n = 32, .k = 128, .all_codes = true},
       {.name = "k0", .m = 2, .n = 10, .k = 0},
       {.name = "m0", .m = 0},
+      {.name = "n0", .m = 5, .n = 0},
+      {.name = "extreme scales",
+       .m = 3,
+       .n = 24,
+       .k = 144,
+       .a_scale = ScaleType::e8m0,
+       .b_scale = ScaleType::e8m0,
+       .extreme_scales = true},
   };
 }
 

@@ -76,11 +76,15 @@ void draw_ids(const Case& c, std::mt19937& random, CaseData& data) {
       const size_t slot = static_cast<size_t>(t) * c.top_k + k;
       float& weight = data.inputs.weights[slot];
       weight = c.weight_bytes == 2 ? to_bf16(weight / sum) : weight / sum;
-      const bool skip = c.ids == Ids::all_skipped || (c.ids == Ids::some_skipped && random() % 3 == 0);
+      const bool some = c.ids == Ids::some_skipped || c.ids == Ids::beyond_32_bits;
+      const bool skip = c.ids == Ids::all_skipped || (some && random() % 3 == 0);
       if (!skip) continue;
-      const int64_t beyond[] = {-1, -7, c.expert_offset + c.experts, c.expert_offset + c.experts + 100,
-                                c.expert_offset - 1};
-      data.inputs.ids[slot] = beyond[random() % 5];
+      const int64_t id = data.inputs.ids[slot];
+      const int64_t outside[] = {-1, -7, c.expert_offset + c.experts, c.expert_offset + c.experts + 100,
+                                 c.expert_offset - 1};
+      const int64_t wide[] = {id + (int64_t{1} << 32), id - (int64_t{1} << 32), id + (int64_t{1} << 48),
+                              std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()};
+      data.inputs.ids[slot] = c.ids == Ids::beyond_32_bits ? wide[random() % 5] : outside[random() % 5];
       weight = random() % 2 == 0 ? std::numeric_limits<float>::quiet_NaN() : -1.0f;
     }
   }
@@ -239,6 +243,11 @@ std::vector<Case> all_cases() {
                    .ids = Ids::all_skipped});
   cases.push_back({.name = "an expert twice in a token", .tokens = 25, .ids = Ids::duplicates});
   cases.push_back({.name = "expert offset 64, i64 ids", .tokens = 21, .expert_offset = 64, .id_bytes = 8});
+  cases.push_back({.name = "i64 ids that fit 32 bits when cut",
+                   .tokens = 30,
+                   .expert_offset = 3,
+                   .id_bytes = 8,
+                   .ids = Ids::beyond_32_bits});
   cases.push_back({.name = "i16 ids, bf16 weights", .tokens = 21, .id_bytes = 2, .weight_bytes = 2});
   cases.push_back({.name = "padded rows of x", .tokens = 21, .x_padding = 64});
   cases.push_back({.name = "rows beyond num_valid_tokens", .tokens = 40, .valid_tokens = 23});
@@ -249,6 +258,9 @@ std::vector<Case> all_cases() {
                    .tokens = 3000,
                    .valid_tokens = 1777});
   cases.push_back({.name = "NaN in one row of x", .tokens = 20, .nan_x = true});
+  cases.push_back(
+      {.name = "NaN in a skipped row of x", .tokens = 20, .ids = Ids::all_skipped, .nan_x = true});
+  cases.push_back({.name = "NaN beyond num_valid_tokens", .tokens = 20, .valid_tokens = 10, .nan_x = true});
   cases.push_back({.name = "scale bytes 0 to 254", .bias = BiasType::none, .scales = Scales::every});
   cases.push_back({.name = "small scale bytes, large x", .bias = BiasType::none, .scales = Scales::tiny});
   cases.push_back(

@@ -17,8 +17,9 @@ struct Case {
     one_expert,    // every slot to the same expert
     some_skipped,  // a third negative or beyond the experts, with NaN weights
     all_skipped,
-    duplicates,  // the same expert several times in a token
-    few,         // only experts 1 and 2
+    beyond_32_bits,  // a third are ids of experts plus multiples of 2^32, or the least and greatest i64
+    duplicates,      // the same expert several times in a token
+    few,             // only experts 1 and 2
   };
   enum class Scales {
     usual,      // 117 to 122
