@@ -209,7 +209,16 @@ Result<Problem> TemplateRegistry::problem(const Template& tmpl, const KeyValues&
       known->second = pair.second;
     }
   }
-  return make_problem(tmpl, values);
+  auto problem = make_problem(tmpl, values);
+  if (problem || !values.empty()) return problem;
+  // Nothing was said about the problem at all.
+  std::vector<std::string> presets;
+  for (const Preset& preset : presets_) {
+    if (preset.problems.count(tmpl.name) != 0) presets.push_back(preset.name);
+  }
+  if (presets.empty()) return problem;
+  return make_error(problem.error().code, "{}; name a preset ({}) or give values", problem.error().message,
+                    join(presets, ", "));
 }
 
 }  // namespace rtjit

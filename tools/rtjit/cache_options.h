@@ -16,8 +16,7 @@ struct CacheOptions {
   std::string database;
   bool json = false;
 
-  // --db, and --json where the sub-verb has a result to show
-  void add_to(CLI::App& verb, bool with_json = true);
+  void add_to(CLI::App& verb);  // --db and --json
 
   // The path of the user database, given or found.
   Result<std::string> path() const;

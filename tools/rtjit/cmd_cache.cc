@@ -23,7 +23,7 @@ std::string date_text(int64_t unix_seconds) {
 int print_path(const CacheOptions& options) {
   auto path = options.path();
   if (!path) return fail(path.error());
-  fmt::print("{}\n", *path);
+  fmt::print("{}\n", options.json ? nlohmann::json{{"path", *path}}.dump() : *path);
   return 0;
 }
 
@@ -106,9 +106,9 @@ int print_list(const CacheOptions& options) {
 
 }  // namespace
 
-void CacheOptions::add_to(CLI::App& verb, bool with_json) {
+void CacheOptions::add_to(CLI::App& verb) {
   verb.add_option("--db", database, "Cache database. Default: RTJIT_CACHE, else the XDG cache folder");
-  if (with_json) verb.add_flag("--json", json, "The result as JSON on standard output");
+  verb.add_flag("--json", json, "The result as JSON on standard output");
 }
 
 Result<std::string> CacheOptions::path() const {
@@ -119,10 +119,18 @@ Result<std::string> CacheOptions::path() const {
 void add_cache(CLI::App& app, Action* action) {
   auto options = std::make_shared<CacheOptions>();
   CLI::App* verb = app.add_subcommand("cache", "Shows, merges, exports, checks and cleans the cache");
-  verb->require_subcommand(1);
+  verb->require_subcommand(0, 1);
+  verb->callback([verb, action] {
+    if (!verb->get_subcommands().empty()) return;
+    std::vector<std::string> names;
+    for (const CLI::App* sub : verb->get_subcommands({})) names.push_back(sub->get_name());
+    const Error missing =
+        make_error(ErrorCode::invalid_argument, "cache: what of it? There are {}", join(names, ", "));
+    *action = [missing] { return fail(missing); };
+  });
   const auto add = [&](const char* name, const char* help, int (*run)(const CacheOptions&)) {
     CLI::App* sub = verb->add_subcommand(name, help);
-    options->add_to(*sub, run != print_path);
+    options->add_to(*sub);
     sub->callback([options, action, run] { *action = [options, run] { return run(*options); }; });
   };
   add("info", "Path, schema, counts and sizes", print_info);

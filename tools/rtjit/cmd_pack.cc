@@ -216,12 +216,14 @@ int run_verify_pack(const VerifyPackOptions& options) {
   return report->findings.empty() ? 0 : 1;
 }
 
-int run_pack_key(const std::string& name) {
+int run_pack_key(const std::string& name, bool json) {
   auto key = make_secret_key();
   if (!key) return fail(key.error());
   const std::string secret = name + ".secret", open = name + ".pub";
   if (Status status = write_key_files(*key, secret, open); !status) return fail(status.error());
-  fmt::print("{}\n", key->public_key().text());
+  const std::string text = key->public_key().text();
+  fmt::print("{}\n",
+             json ? nlohmann::json{{"public_key", text}, {"secret_file", secret}, {"public_file", open}}.dump() : text);
   fmt::print(stderr, "rtjit: wrote {} (keep it to yourself; rtjit pack --sign) and {} (give it to those who are to trust it; "
              "RTJIT_TRUST, rtjit verify-pack --trust)\n", secret, open);
   return 0;
@@ -257,9 +259,11 @@ void add_verify_pack(CLI::App& app, Action* action) {
 
 void add_pack_key(CLI::App& app, Action* action) {
   auto name = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
   CLI::App* verb = app.add_subcommand("pack-key", "Makes a pair of keys for signing packs: NAME.secret and NAME.pub");
   verb->add_option("NAME", *name, "Beginning of both files' names")->required();
-  verb->callback([name, action] { *action = [name] { return run_pack_key(*name); }; });
+  verb->add_flag("--json", *json, "The result as JSON on standard output");
+  verb->callback([name, json, action] { *action = [name, json] { return run_pack_key(*name, *json); }; });
 }
 
 }  // namespace rtjit
