@@ -58,6 +58,26 @@ const char* to_string(VerdictSource source) {
   return "";
 }
 
+const char* to_string(Gate gate) {
+  switch (gate) {
+    case Gate::static_checks:
+      return "static";
+    case Gate::compile:
+      return "compile";
+    case Gate::load:
+      return "load";
+    case Gate::run:
+      return "run";
+  }
+  return "";
+}
+
+Gate Candidate::rejected_by() const {
+  if (failed_when_run(gate.verdict)) return Gate::run;
+  if (!compiled_known) return Gate::static_checks;
+  return binary_key.empty() ? Gate::compile : Gate::load;
+}
+
 int StageSpace::find(std::string_view variant, std::string_view config) const {
   for (size_t i = 0; i < candidates.size(); ++i) {
     if (candidates[i].variant->name == variant && candidates[i].config_text == config)
@@ -108,6 +128,31 @@ Result<StageSpace> make_stage_space(const SearchContext& context, const Stage& s
     space.oracle = *index;
   }
   return space;
+}
+
+int keep_only(const std::function<bool(const Candidate&)>& wanted, StageSpace* space) {
+  std::vector<bool> needed(space->candidates.size(), false);
+  for (const auto& by_bucket : space->defaults) {
+    for (const auto& [bucket, index] : by_bucket) needed[static_cast<size_t>(index)] = true;
+  }
+  if (space->oracle >= 0) needed[static_cast<size_t>(space->oracle)] = true;
+  std::vector<int> place(space->candidates.size(), -1);
+  std::vector<Candidate> kept;
+  int count = 0;
+  for (size_t i = 0; i < space->candidates.size(); ++i) {
+    Candidate& candidate = space->candidates[i];
+    candidate.wanted = wanted(candidate);
+    count += candidate.wanted;
+    if (!candidate.wanted && !needed[i]) continue;
+    place[i] = static_cast<int>(kept.size());
+    kept.push_back(std::move(candidate));
+  }
+  space->candidates = std::move(kept);
+  for (auto& by_bucket : space->defaults) {
+    for (auto& [bucket, index] : by_bucket) index = place[static_cast<size_t>(index)];
+  }
+  if (space->oracle >= 0) space->oracle = place[static_cast<size_t>(space->oracle)];
+  return count;
 }
 
 CompileRequest compile_request(const SearchContext& context, const Candidate& candidate,

@@ -1,6 +1,7 @@
 // The configs of a stage with what each gate knows of them: what tune() and explain() work on.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,6 +21,10 @@ namespace rtjit {
 enum class VerdictSource { static_gate, compiled, stored };
 const char* to_string(VerdictSource source);  // "static", "compiled", "stored"
 
+// The gate that decided a rejection.
+enum class Gate { static_checks, compile, load, run };
+const char* to_string(Gate gate);  // "static", "compile", "load", "run"
+
 struct Candidate {
   const Stage* stage = nullptr;
   const Variant* variant = nullptr;
@@ -32,8 +37,11 @@ struct Candidate {
   CompiledFacts compiled;
   int occupancy = 0;  // blocks per SM; 0 until the load gate has passed
   std::string binary_key, compiler;
+  bool wanted = true;  // false: a default or the oracle, of a search that looks at other configs
 
   bool feasible() const { return gate.ok() && compiled_known; }
+  // Of a candidate that is rejected.
+  Gate rejected_by() const;
   // Compiled registers, else predicted ones; 0 = unknown.
   int registers() const {
     return compiled_known && gate.ok() ? compiled.registers : static_cast<int>(facts.predicted_registers);
@@ -66,6 +74,10 @@ struct StageSpace {
 // Enumerates and passes everything through the static gate.
 Result<StageSpace> make_stage_space(const SearchContext& context, const Stage& stage,
                                     const std::vector<int64_t>& buckets);
+
+// Leaves the candidates that `wanted` accepts, and, marked as not wanted, the defaults and the oracle's
+// config: pipelines need them. Returns how many are wanted.
+int keep_only(const std::function<bool(const Candidate&)>& wanted, StageSpace* space);
 
 CompileRequest compile_request(const SearchContext& context, const Candidate& candidate,
                                std::chrono::milliseconds time_limit);

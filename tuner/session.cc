@@ -62,6 +62,8 @@ class Session {
 
   CompileGateRun gate_run();
   bool cancelled() const { return request_.cancel && request_.cancel->load(); }
+  bool publishes() const { return request_.verify && request_.filter.empty(); }
+  bool tunes(size_t stage) const { return report_of_[stage] >= 0; }
   void warn(const std::string& text) {
     report_.warnings.push_back(text);
     observer_.on_warning(text);
@@ -83,7 +85,8 @@ class Session {
   std::vector<int64_t> buckets_;
   std::vector<StageSpace> spaces_;  // one per stage of the template
   Judge judge_;
-  std::vector<int> report_of_;  // stage -> index into report_.stages, -1: untuned
+  std::vector<int>
+      report_of_;  // stage -> index into report_.stages, -1: untuned, or the filter leaves it out
   std::map<Verdict, int64_t> rejected_counts_;
   int64_t work_done_ = 0, work_total_ = 0;
   TuneReport report_;
@@ -143,13 +146,21 @@ Status Session::enumerate() {
   for (const Stage& stage : request_.tmpl->stages) {
     auto space = make_stage_space(context_, stage, buckets_);
     if (!space) return space.error();
+    bool tunes = stage.tuned;
+    if (tunes && !request_.filter.empty()) {
+      tunes = keep_only(
+                  [&](const Candidate& c) {
+                    return request_.filter.matches(stage.name, c.variant->name, c.config);
+                  },
+                  &*space) > 0;
+    }
     for (Candidate& c : space->candidates) {
       if (c.gate.ok()) continue;
       observer_.on_rejected(c.gate.verdict, ++rejected_counts_[c.gate.verdict]);
       const TuningRow* stored = ledger_.find(c, 0);
       if (stage.tuned && (!stored || stored->reason != c.gate.reason)) ledger_.put_soon(ledger_.row(c, 0));
     }
-    if (stage.tuned) {
+    if (tunes) {
       report_of_.push_back(static_cast<int>(report_.stages.size()));
       report_.stages.push_back({stage.name, {}});
     } else {
@@ -159,6 +170,11 @@ Status Session::enumerate() {
     observer_.on_progress(TunePhase::enumerate, ++done, static_cast<int64_t>(request_.tmpl->stages.size()));
   }
   ledger_.flush();
+  if (report_.stages.empty() && !request_.filter.empty()) {
+    return make_error(ErrorCode::not_found,
+                      "no config of {} matches --config; rtjit explain lists all without it",
+                      request_.tmpl->name);
+  }
   std::vector<Candidate*> all;
   for (StageSpace& space : spaces_) {
     for (Candidate& c : space.candidates) all.push_back(&c);
@@ -178,7 +194,7 @@ Status Session::compile() {
 
 // A winner in the store that is as good as this run could make it.
 const WinnerRow* Session::usable_winner(size_t stage, int64_t bucket) const {
-  if (request_.force) return nullptr;
+  if (request_.force || !request_.filter.empty()) return nullptr;
   const StageSpace& space = spaces_[stage];
   const WinnerRow* winner = ledger_.find_winner(space.stage->name, bucket);
   if (!winner) return nullptr;
@@ -192,12 +208,14 @@ BucketReport Session::bucket_report(size_t stage, int64_t bucket) const {
   BucketReport report;
   report.bucket = bucket;
   const StageSpace& space = spaces_[stage];
-  report.candidates = static_cast<int>(space.candidates.size());
   for (const Candidate& c : space.candidates) {
+    if (!c.wanted) continue;
+    ++report.candidates;
     if (c.gate.ok()) {
       ++report.feasible;
     } else {
       ++report.rejected[c.gate.verdict];
+      ++report.rejected_by[c.rejected_by()];
     }
   }
   if (int index = space.default_candidate(bucket); index >= 0) {
@@ -259,7 +277,7 @@ Result<std::vector<Ranked>> Session::rank(size_t stage, int64_t bucket, const Ch
     PhaseTimer timer(report_, TunePhase::predict);
     for (size_t i = 0; i < spaces_[stage].candidates.size(); ++i) {
       const Candidate& c = spaces_[stage].candidates[i];
-      if (!c.feasible()) continue;
+      if (!c.feasible() || !c.wanted) continue;
       Ranked entry;
       entry.candidate = static_cast<int>(i);
       entry.is_default = entry.candidate == default_index;
@@ -391,7 +409,7 @@ Status Session::select(size_t stage, int64_t bucket, Chosen* chosen) {
     const Ranked& entry = remaining[static_cast<size_t>(winner)];
     std::string why = explain_choice(remaining, winner, request_.limits.tie_fraction, failed);
     Candidate& c = candidate(stage, entry.candidate);
-    if (request_.verify) {
+    if (publishes()) {
       if (Status s = publisher_.put_winner(&c, bucket, entry, judgement, why); !s) return s;
     }
     report.has_winner = true;
@@ -431,8 +449,8 @@ Status Session::tune_bucket(int64_t bucket) {
     chosen.push_back(index);
   }
   for (size_t stage = 0; stage < spaces_.size(); ++stage) {
-    if (!spaces_[stage].stage->tuned) {
-      if (request_.verify) {
+    if (!tunes(stage)) {
+      if (publishes()) {
         if (Status s = publisher_.put_binary(&candidate(stage, chosen[stage])); !s) return s;
       }
       continue;
@@ -466,20 +484,20 @@ Result<TuneReport> Session::run() {
 
   bool all_known = true;
   for (size_t stage = 0; stage < spaces_.size(); ++stage) {
-    if (!spaces_[stage].stage->tuned) continue;
+    if (!tunes(stage)) continue;
     for (int64_t bucket : buckets_) all_known = all_known && usable_winner(stage, bucket);
   }
   if (all_known) {
     for (int64_t bucket : buckets_) {
       for (size_t stage = 0; stage < spaces_.size(); ++stage) {
-        if (spaces_[stage].stage->tuned) report_from_store(stage, bucket);
+        if (tunes(stage)) report_from_store(stage, bucket);
       }
     }
     return finish();
   }
 
   if (Status status = compile(); !status) return stop(status.error());
-  if (request_.verify) {
+  if (publishes()) {
     std::string compiler;
     for (const Candidate& c : spaces_.front().candidates)
       compiler = c.compiler.empty() ? compiler : c.compiler;

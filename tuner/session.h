@@ -17,6 +17,8 @@
 #include "compiler/target.h"
 #include "runtime/device.h"
 #include "templates/manifest.h"
+#include "tuner/candidates.h"
+#include "tuner/problem_scope.h"
 
 namespace rtjit {
 
@@ -64,7 +66,10 @@ struct TuneRequest {
   Target target;
   std::optional<DeviceInfo> device;  // given: measure on it. Its target must equal `target`
   std::vector<int64_t> buckets;      // empty: all of the template's
-  Store* store = nullptr;            // not owned; outlives the call
+  // Not empty: only matching configs are looked at, and stages without any keep their defaults. What is found
+  // out about each is stored; winners are reported but not published, since others might be better.
+  ConfigFilter filter;
+  Store* store = nullptr;  // not owned; outlives the call
   CompilePoolFactory compiler;
   EmulatorFactory emulator;  // empty: winners for absent targets stay unverified ("compiled")
   // How to start the measuring worker: program and arguments. Needed with a device.
@@ -90,8 +95,9 @@ struct BucketReport {
   int registers = 0;
   std::string default_variant, default_config;
   int candidates = 0, feasible = 0, measured = 0;
-  std::map<Verdict, int> rejected;  // counts per gate; all candidates of the stage
-  bool from_cache = false;          // answered from the store
+  std::map<Verdict, int> rejected;  // all candidates of the stage
+  std::map<Gate, int> rejected_by;
+  bool from_cache = false;  // answered from the store
 };
 
 struct StageReport {

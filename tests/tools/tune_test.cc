@@ -1,7 +1,9 @@
 // The main job from the outside: tune for a GPU that is not here, then ask what was found.
 #include <fstream>
 #include <set>
+#include <sstream>
 
+#include "base/text.h"
 #include "tests/tools/command_fixture.h"
 
 namespace rtjit {
@@ -93,7 +95,8 @@ TEST_F(TuneCommand, FindsStoresAndAnswersFromTheCache) {
   // A pack of it serves a machine that has neither this database nor a compiler.
   const std::string pack = folder_ + "/sm_120a.rtpack", key = folder_ + "/vendor";
   ASSERT_TRUE(run({"pack-key", key}).exit.ok());
-  const auto packed = json({"pack", "--target", "sm_120a", "-o", pack, "--sign", key + ".secret", "--max-size", "1M"});
+  const auto packed =
+      json({"pack", "--target", "sm_120a", "-o", pack, "--sign", key + ".secret", "--max-size", "1M"});
   EXPECT_EQ(packed["problems"][0]["winners"], 4);
   EXPECT_EQ(packed["fits"], true);
   const auto verified = json({"verify-pack", pack, "--trust", key + ".pub"});
@@ -110,6 +113,28 @@ TEST_F(TuneCommand, FindsStoresAndAnswersFromTheCache) {
     EXPECT_EQ(served["winners"][i]["config"], first["winners"][i]["config"]);
     EXPECT_EQ(served["winners"][i]["from_cache"], true);
   }
+}
+
+// --config means the same to every verb: only configs with these values.
+TEST_F(TuneCommand, ConfigNamesWhatIsLookedAt) {
+  const std::vector<std::string> some = {"--tokens", "64", "--config", "stage=gemm1,block_m=8,block_n=64"};
+  const auto tuned = json(call("tune", "sm_120a", some));
+  ASSERT_EQ(tuned["winners"].size(), 1u);
+  EXPECT_EQ(tuned["winners"][0]["stage"], "gemm1");
+  EXPECT_NE(tuned["winners"][0]["config"].get<std::string>().find("block_m=8,block_n=64,"),
+            std::string::npos);
+  EXPECT_GT(tuned["winners"][0]["rejected_by_gate"]["static"], 0);
+  EXPECT_EQ(json({"cache", "info"})["winners"], 0);
+  for (const auto& entry : json(call("explain", "sm_120a", some))) {
+    EXPECT_EQ(entry["stage"], "gemm1");
+    EXPECT_EQ(entry["config"]["block_n"], 64);
+  }
+  const auto served = json(call("query", "sm_120a", {"--tokens", "64", "--config", "stage=gemm1"}));
+  ASSERT_EQ(served.size(), 1u);
+  EXPECT_EQ(served[0]["stage"], "gemm1");
+  const auto another = run(call("query", "sm_120a", {"--tokens", "64", "--config", "variant=reference"}));
+  EXPECT_EQ(another.exit.code, 2);
+  EXPECT_NE(another.error_output.find("rtjit explain"), std::string::npos) << another.error_output;
 }
 
 TEST_F(TuneCommand, APackNeedsWinners) {
@@ -147,6 +172,7 @@ TEST_F(TuneCommand, ErrorsSayWhatCameAndWhatIsAllowed) {
     }
   };
   expect({"tune", "moe_mxfp5", "--target", "sm_90a", "--preset", "gpt-oss-20b"}, {"moe_mxfp5", "moe_mxfp4"});
+  expect({"tune", "moe_mxfp4", "--target", "sm_90a"}, {"no value for hidden", "gpt-oss-20b"});
   expect({"tune", "moe_mxfp4", "--target", "sm_99", "--preset", "gpt-oss-20b"}, {"sm_99", "sm_90a"});
   expect({"tune", "moe_mxfp4", "--target", "sm_90a", "--preset", "gpt-oss-21b"},
          {"gpt-oss-21b", "gpt-oss-20b"});
@@ -199,6 +225,31 @@ TEST_F(TuneCommand, AWrongVerbOrNoneSaysWhichThereAre) {
   EXPECT_EQ(none.exit.code, 2);
   EXPECT_EQ(none.output, "");
   EXPECT_NE(none.error_output.find("Subcommands:"), std::string::npos);
+}
+
+TEST_F(TuneCommand, EveryVerbHasJson) {
+  const std::string help = run({"--help"}).output;
+  int verbs = 0;
+  const auto expect_json = [&](std::vector<std::string> verb) {
+    const std::string name = join(verb, " ");
+    verb.push_back("--help");
+    EXPECT_NE(run(verb).output.find("--json"), std::string::npos) << name;
+    ++verbs;
+  };
+  std::istringstream lines(help.substr(help.find("Subcommands:\n") + 13));
+  for (std::string line; std::getline(lines, line) && line.find("Examples:") == std::string::npos;) {
+    std::istringstream words(line);
+    std::string name;
+    if (line.starts_with("  ") && line[2] != ' ' && words >> name && name != "cache") expect_json({name});
+  }
+  EXPECT_GE(verbs, 11);
+  const auto none = run({"cache"});
+  EXPECT_EQ(none.exit.code, 2);
+  EXPECT_NE(none.error_output.find("There are info, list, path"), std::string::npos) << none.error_output;
+  for (const char* sub : {"info", "list", "path", "show", "merge", "export", "import", "verify", "gc"}) {
+    expect_json({"cache", sub});
+  }
+  EXPECT_EQ(json({"cache", "path"})["path"], folder_ + "/cache.db");
 }
 
 TEST_F(TuneCommand, AWrongTemplateIsSaidEvenWithoutATarget) {

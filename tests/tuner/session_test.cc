@@ -101,6 +101,41 @@ class SessionTest : public testing::Test {
   int compilers_opened_ = 0;
 };
 
+TEST_F(SessionTest, AFilterLooksAtMatchingConfigsOnlyAndPublishesNothing) {
+  TuneRequest r = request();
+  r.filter = *parse_config_filter(*tmpl_, "block=64");
+  const TuneReport report = run(r);
+  ASSERT_EQ(report.stages.size(), 1u);
+  for (const BucketReport& bucket : report.stages[0].buckets) {
+    EXPECT_THAT(bucket.config, HasSubstr("block=64,"));
+    EXPECT_TRUE(bucket.verified);
+    EXPECT_EQ(bucket.candidates, 4);  // items 1, 2, 4, 8
+    EXPECT_EQ(bucket.feasible, 4);
+  }
+  EXPECT_EQ(report.compiled, 7);  // those, two defaults and the oracle
+  EXPECT_TRUE(winners().empty());
+  EXPECT_EQ(rows(0, "block=64,items=2").size(), 1u);
+
+  // A later run over everything is not answered by it, and one with the filter again not by that.
+  const TuneReport whole = run(request());
+  EXPECT_FALSE(whole.stages[0].buckets[0].from_cache);
+  EXPECT_EQ(whole.stages[0].buckets[0].candidates, 17);
+  EXPECT_LT(whole.compiled, 16);
+  const std::vector<WinnerRow> before = winners();
+  EXPECT_EQ(before.size(), 4u);
+  EXPECT_THAT(run(r).stages[0].buckets[3].config, HasSubstr("block=64,"));
+  EXPECT_EQ(winners().size(), 4u);
+  EXPECT_EQ(winners()[3].config, before[3].config);
+
+  r.filter = *parse_config_filter(*tmpl_, "variant=unrolled,block=512,items=8");  // a constraint forbids it
+  const TuneReport none = run(r);
+  EXPECT_FALSE(none.stages[0].buckets[0].has_winner);
+  r.filter.values = {{"items", "3"}};
+  auto unknown = tune(r);
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().code, ErrorCode::not_found);
+}
+
 TEST_F(SessionTest, PredictsVerifiesAndStoresEveryBucket) {
   Recorder recorder;
   TuneReport report = run(request(), &recorder);
@@ -116,6 +151,7 @@ TEST_F(SessionTest, PredictsVerifiesAndStoresEveryBucket) {
     EXPECT_GT(bucket.registers, 0);
     EXPECT_EQ(bucket.candidates, 17);
     EXPECT_EQ(bucket.rejected.at(Verdict::constraint), 1);  // block=512,items=8
+    EXPECT_EQ(bucket.rejected_by, (std::map<Gate, int>{{Gate::static_checks, 1}}));
     EXPECT_EQ(bucket.feasible, 16);
     EXPECT_FALSE(bucket.why.empty());
     EXPECT_FALSE(bucket.from_cache);
@@ -251,6 +287,7 @@ TEST_F(SessionTest, WrongWinnerIsReportedAndTheNextBestTaken) {
   EXPECT_NE(bucket.config, best);
   EXPECT_TRUE(bucket.verified);
   EXPECT_EQ(bucket.rejected.at(Verdict::wrong), 1);
+  EXPECT_EQ(bucket.rejected_by.at(Gate::run), 1);
   EXPECT_THAT(report.warnings, Contains(HasSubstr("please report it")));
   auto row = rows(4194304, best);
   ASSERT_EQ(row.size(), 1u);

@@ -129,21 +129,44 @@ void print_answer(const Answer& answer) {
   fmt::print("  made with   {}{}{}\n", row.compiler, row.driver.empty() ? "" : ", driver ", row.driver);
 }
 
+// --config: only answers with these values.
+Result<bool> is_asked_for(const ProblemScope& scope, const Answer& answer) {
+  if (scope.filter.empty()) return true;
+  const Variant* variant = scope.tmpl->find_variant(answer.stage, answer.variant);
+  if (!variant) return false;  // of another version of the template
+  auto values = parse_key_values(answer.config);
+  if (!values) return values.error();
+  auto config = make_config(*variant, *values);
+  if (!config) return config.error();
+  return scope.filter.matches(answer.stage, answer.variant, *config);
+}
+
 int run(const ScopeOptions& options) {
   auto context = open_scope(options);
   if (!context) return fail(context.error());
   nlohmann::json out = nlohmann::json::array();
+  bool any = false;
   for (int64_t bucket : context->scope.buckets) {
     for (const Stage& stage : context->scope.tmpl->stages) {
       if (!stage.tuned) continue;
       auto answer = answer_for(*context, stage, bucket);
       if (!answer) return fail(answer.error());
+      auto asked = is_asked_for(context->scope, *answer);
+      if (!asked) return fail(asked.error());
+      if (!*asked) continue;
+      any = true;
       if (options.json) {
         out.push_back(to_json(*answer));
       } else {
         print_answer(*answer);
       }
     }
+  }
+  if (!any) {
+    return fail(
+        make_error(ErrorCode::not_found,
+                   "what serves is another config than --config says: leave it out to see which, or ask "
+                   "`rtjit explain` about that config"));
   }
   if (options.json) fmt::print("{}\n", out.dump(1));
   return 0;

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tools/rtjit/command.h"
 #include "tools/rtjit/progress.h"
@@ -69,9 +70,21 @@ std::string rejected_text(const std::map<Verdict, int>& rejected) {
   return text.empty() ? "none" : text;
 }
 
-std::string verified_text(const BucketReport& bucket) {
+// "static 421, load 1"
+std::string gates_text(const std::map<Gate, int>& rejected_by) {
+  std::string text;
+  for (const auto& [gate, count] : rejected_by)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", to_string(gate), count);
+  return text.empty() ? "none" : text;
+}
+
+// Where the winner was verified, in a word; `details` collects what that was in full.
+std::string verified_text(const BucketReport& bucket, std::set<std::string>* details) {
   if (!bucket.has_winner) return "";
-  return bucket.verified ? bucket.verified_on : "compiled only";
+  if (!bucket.verified) return "compiled only";
+  const size_t comma = bucket.verified_on.find(',');
+  if (comma != std::string::npos) details->insert(bucket.verified_on);
+  return bucket.verified_on.substr(0, comma);
 }
 
 nlohmann::json to_json(const TuneReport& report) {
@@ -91,6 +104,8 @@ nlohmann::json to_json(const TuneReport& report) {
     for (const BucketReport& bucket : stage.buckets) {
       nlohmann::json rejected = nlohmann::json::object();
       for (const auto& [verdict, count] : bucket.rejected) rejected[to_string(verdict)] = count;
+      nlohmann::json rejected_by = nlohmann::json::object();
+      for (const auto& [gate, count] : bucket.rejected_by) rejected_by[to_string(gate)] = count;
       out["winners"].push_back({{"stage", stage.stage},
                                 {"bucket", bucket.bucket},
                                 {"has_winner", bucket.has_winner},
@@ -110,6 +125,7 @@ nlohmann::json to_json(const TuneReport& report) {
                                 {"feasible", bucket.feasible},
                                 {"measured", bucket.measured},
                                 {"rejected", rejected},
+                                {"rejected_by_gate", rejected_by},
                                 {"from_cache", bucket.from_cache}});
     }
   }
@@ -129,10 +145,12 @@ void print_report(const TuneReport& report, bool timings) {
                  {"SMEM B", Table::Align::right},
                  {"regs", Table::Align::right},
                  {"feasible", Table::Align::right},
+                 {"rejected by gate"},
                  {"verified"},
                  {"why"}});
     std::map<Verdict, int> rejected;
     int candidates = 0;
+    std::set<std::string> verified_on;
     for (const BucketReport& bucket : stage.buckets) {
       predicted |= bucket.knowledge == Knowledge::predicted;
       rejected = bucket.rejected;
@@ -142,10 +160,12 @@ void print_report(const TuneReport& report, bool timings) {
            bucket.has_winner ? bucket.variant + (bucket.config.empty() ? "" : " " + bucket.config) : "none",
            fmt::format("{:.1f}", bucket.time_us), to_string(bucket.knowledge),
            with_thousands(bucket.smem_bytes), fmt::format("{}", bucket.registers),
-           fmt::format("{}/{}", bucket.feasible, bucket.candidates), verified_text(bucket), bucket.why});
+           fmt::format("{}/{}", bucket.feasible, bucket.candidates), gates_text(bucket.rejected_by),
+           verified_text(bucket, &verified_on), bucket.why});
     }
     fmt::print("{}", table.render(2));
     fmt::print("  rejected of {} configs: {}\n", candidates, rejected_text(rejected));
+    for (const std::string& detail : verified_on) fmt::print("  verified on {}\n", detail);
   }
   for (const std::string& warning : report.warnings) fmt::print("warning: {}\n", warning);
   if (predicted)
@@ -181,6 +201,7 @@ int run(const TuneOptions& options) {
   request.emulator = emulator_factory();
   request.worker_command = {std::filesystem::read_symlink("/proc/self/exe").string(), "worker"};
   request.template_folders = options.scope.template_folders;
+  request.filter = context->scope.filter;
   request.limits = options.limits;
   request.force = options.force;
   request.verify = !options.no_verify;
@@ -193,6 +214,8 @@ int run(const TuneOptions& options) {
     fmt::print("{}\n", to_json(*report).dump(2));
   } else {
     print_report(*report, options.timings);
+    if (!request.filter.empty())
+      fmt::print("only configs that --config names were looked at: nothing is published\n");
   }
   if (report->cancelled) {
     fmt::print(stderr, "rtjit: stopped; what was finished is stored, and the next call goes on from there\n");
@@ -216,6 +239,10 @@ void add_tune(CLI::App& app, Action* action) {
   auto options = std::make_shared<TuneOptions>();
   CLI::App* verb = app.add_subcommand("tune", "Find, verify and store the winner of every token bucket");
   options->scope.add_to(*verb);
+  verb->get_option("--config")
+      ->description(
+          "Look at configs with these values only, \"stage=gemm1,block_m=64\"; then nothing is published, "
+          "only shown");
   verb->add_flag("--force", options->force, "Look at every config again, whatever the cache knows");
   verb->add_flag("--no-verify", options->no_verify,
                  "Do not check results; then nothing is published, only shown");
