@@ -81,7 +81,7 @@ Result<ExplainReport> explain(const ExplainRequest& request) {
   Ledger ledger(request.store, context, scope.sku, nullptr);
   if (Status status = ledger.load(); !status) return status.error();
   BinarySource binaries(request.store, request.compiler);
-  CompileGateRun run{context, binaries, ledger, request.limits, false, request.cancel, {}, {}};
+  CompileGateRun run{context, binaries, ledger, request.limits, false, request.cancel, request.progress, {}};
 
   for (const Stage& stage : scope.tmpl->stages) {
     if (!stage.tuned) continue;

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct ExplainRequest {
   CompilePoolFactory compiler;  // needed when `compile`
   TuneLimits limits;
   const std::atomic<bool>* cancel = nullptr;
+  std::function<void(int64_t done, int64_t total)> progress;  // of compiling, stage by stage; may be empty
 };
 
 struct ExplainEntry {

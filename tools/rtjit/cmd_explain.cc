@@ -125,10 +125,20 @@ int run(const ExplainOptions& options) {
   request.compile = !options.static_only || !options.dump.empty();
   request.compiler = compile_pool_factory();
   request.cancel = install_cancel_handler();
+  Progress progress(/*quiet=*/false);
+  request.progress = [&](int64_t done, int64_t total) {
+    if (total == 0) return;  // all is known
+    if (done == 0) {
+      progress.begin("compiling", total);
+    } else {
+      progress.update(done);
+    }
+  };
   std::vector<ExplainReport> reports;
   for (int64_t bucket : buckets) {
     request.scope.buckets = {bucket};
     auto report = explain(request);
+    progress.end();
     if (!report) return fail(report.error());
     reports.push_back(std::move(*report));
   }

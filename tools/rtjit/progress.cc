@@ -1,6 +1,7 @@
 #include "tools/rtjit/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,12 @@ namespace {
 constexpr int kBarWidth = 28;
 constexpr auto kTerminalInterval = std::chrono::milliseconds(100);
 constexpr auto kLogInterval = std::chrono::seconds(10);
+
+// Columns of the terminal. It is asked each time: its user may change it.
+size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
 
 }  // namespace
 
@@ -63,10 +70,14 @@ void Progress::draw(bool final) {
       total_ > 0 ? std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_)) : 1.0;
   const int filled = static_cast<int>(share * kBarWidth);
   std::string timing = final ? format_duration(seconds) : "";
-  if (!final && done_ > 0 && seconds > 0.5) timing = "ETA " + format_duration(seconds / share - seconds);
-  fmt::print(stderr, "\r\033[K{:<24} [{}{}] {}/{}  {}  {}", phase_, std::string(filled, '#'),
-             std::string(kBarWidth - filled, '.'), done_, total_, timing, final ? "" : detail_);
-  if (final) fmt::print(stderr, "\n");
+  if (!final && done_ > 0 && seconds > 0.2) timing = "ETA " + format_duration(seconds / share - seconds);
+  std::string line =
+      fmt::format("{:<24} [{}{}] {}/{}  {}  {}", phase_, std::string(filled, '#'),
+                  std::string(kBarWidth - filled, '.'), done_, total_, timing, final ? "" : detail_);
+  // A line that wraps could not be drawn over. The last column stays free: some terminals wrap when it is
+  // filled.
+  line.resize(std::min(line.size(), terminal_width() - 1));
+  fmt::print(stderr, "\r\033[K{}{}", line, final ? "\n" : "");
   std::fflush(stderr);
 }
 
