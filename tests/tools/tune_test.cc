@@ -115,6 +115,21 @@ TEST_F(TuneCommand, FindsStoresAndAnswersFromTheCache) {
   }
 }
 
+TEST_F(TuneCommand, AVariantWithoutASurvivorIsNamedAndAnotherServes) {
+  const auto outcome = run(call("explain", "sm_75", {"--static"}));
+  EXPECT_TRUE(outcome.exit.ok());
+  for (const char* stage : {"gemm1", "gemm2"}) {
+    const std::string note = std::string("stage ") + stage + ": no config of variant mma survives (";
+    const size_t at = outcome.output.find(note);
+    ASSERT_NE(at, std::string::npos) << note;
+    const std::string line = outcome.output.substr(at, outcome.output.find('\n', at) - at);
+    EXPECT_NE(line.find("variant mma needs sm_80+, this is sm_75"), std::string::npos) << line;
+    EXPECT_NE(line.find("; variant reference serves instead"), std::string::npos) << line;
+  }
+  for (const auto& answer : json(call("query", "sm_75", {"--tokens", "64"})))
+    EXPECT_EQ(answer["variant"], "reference");
+}
+
 // --config means the same to every verb: only configs with these values.
 TEST_F(TuneCommand, ConfigNamesWhatIsLookedAt) {
   const std::vector<std::string> some = {"--tokens", "64", "--config", "stage=gemm1,block_m=8,block_n=64"};
