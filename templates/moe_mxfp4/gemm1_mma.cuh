@@ -3,6 +3,7 @@
 
 #include "device/pdl.cuh"
 #include "moe_mxfp4/mma.cuh"
+#include "moe_mxfp4/store_rows.cuh"
 
 namespace rtjit::moe_mxfp4 {
 
@@ -44,32 +45,11 @@ __global__ void __launch_bounds__(32 * kWarps)
     return x + (take ? token * x_stride : 0);
   });
 
-  // A thread holds gate (row g) and up (row g + 8) of the same i.
   constexpr int kPitch = kBlockN + 16;
-  const int lane = int(threadIdx.x & 31), g = lane >> 2, t = lane & 3;
   if (loop.holds_sums()) {
-    const ActivationNumbers numbers =
-        activation_numbers(alphas, betas, limits, tile.expert, alpha, beta, limit, limited);
-#pragma unroll
-    for (int s = 0; s < T::kStrips; ++s) {
-      const int strip = loop.warp_n() * T::kStrips + s;  // of the block
-      const int row = row_block * kBlockN + strip * kStripRows + g;
-      if (row >= 2 * intermediate) break;
-      const i64 index = i64(tile.expert) * (2 * intermediate) + row;
-      const float gate_factor = row_factor(row_exponents[index]),
-                  up_factor = row_factor(row_exponents[index + 8]);
-      const float gate_bias = load_bias<kBias>(bias, index), up_bias = load_bias<kBias>(bias, index + 8);
-#pragma unroll
-      for (int c = 0; c < T::kColumns; ++c) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const int m = (loop.warp_m() * T::kColumns + c) * 8 + 2 * t + i;
-          const float value = activate<kActivation>(loop.sums[s][c][i] * gate_factor + gate_bias,
-                                                    loop.sums[s][c][i + 2] * up_factor + up_bias, numbers);
-          *reinterpret_cast<u16*>(shared.bytes + m * kPitch + (strip * 8 + g) * 2) = float_to_bf16(value);
-        }
-      }
-    }
+    stage_activations<T, kBlockN, kPitch, kActivation, kBias>(
+        loop, shared.bytes, row_block, tile.expert, 2 * intermediate, row_exponents, bias,
+        activation_numbers(alphas, betas, limits, tile.expert, alpha, beta, limit, limited));
   }
   __syncthreads();
   store_rows<kBlockM, kBlockN / 2, kPitch, T::kThreads>(

@@ -2,18 +2,14 @@
 #pragma once
 
 #include "device/pdl.cuh"
-#include "device/tensor_map.cuh"
 #include "moe_mxfp4/mma.cuh"
+#include "moe_mxfp4/store_rows.cuh"
 
 namespace rtjit::moe_mxfp4 {
 
-// The pitch of a staged output row: padded against bank conflicts, except where TMA reads it.
-template <int kBlockN, Store kStore>
-constexpr int kPitch2 = kBlockN * 2 + (kStore == Store::plain ? 16 : 0);
-
 template <int kBlockM, int kBlockN, int kBlockK, int kWarps, int kStages, Store kStore>
 using Storage2 = Storage<Tiling<kBlockM, kBlockN, kBlockK, kWarps, kStages>, kBlockM, kStages,
-                         kBlockM * kPitch2<kBlockN, kStore>>;
+                         kBlockM * staged_pitch<kBlockN, kStore>>;
 
 // y[slot, n] = W2 h + bias, not yet weighted.
 template <int kBlockM, int kBlockN, int kBlockK, int kWarps, int kStages, Store kStore, Bias kBias>
@@ -46,48 +42,13 @@ __global__ void __launch_bounds__(32 * kWarps)
     return first_row + (take ? m * intermediate : 0);
   });
 
-  constexpr int kPitch = kPitch2<kBlockN, kStore>;
-  const int lane = int(threadIdx.x & 31), g = lane >> 2, t = lane & 3;
+  constexpr int kPitch = staged_pitch<kBlockN, kStore>;
   if (loop.holds_sums()) {
-#pragma unroll
-    for (int s = 0; s < T::kStrips; ++s) {
-      const int strip = loop.warp_n() * T::kStrips + s;
-#pragma unroll
-      for (int upper = 0; upper < 2; ++upper) {
-        const int row = row_block * kBlockN + strip * kStripRows + g + 8 * upper;
-        if (row >= hidden) break;
-        const i64 index = i64(tile.expert) * hidden + row;
-        const float factor = row_factor(row_exponents[index]), row_bias = load_bias<kBias>(bias, index);
-#pragma unroll
-        for (int c = 0; c < T::kColumns; ++c) {
-#pragma unroll
-          for (int i = 0; i < 2; ++i) {
-            const int m = (loop.warp_m() * T::kColumns + c) * 8 + 2 * t + i;
-            *reinterpret_cast<u16*>(shared.bytes + m * kPitch + (strip * kStripRows + g + 8 * upper) * 2) =
-                float_to_bf16(loop.sums[s][c][i + 2 * upper] * factor + row_bias);
-          }
-        }
-      }
-    }
+    stage_projections<T, kBlockN, kPitch, kBias>(loop, shared.bytes, row_block, tile.expert, hidden,
+                                                 row_exponents, bias);
   }
-  if constexpr (kStore == Store::plain) {
-    __syncthreads();
-    store_rows<kBlockM, kBlockN, kPitch, T::kThreads>(shared.bytes, row_block * kBlockN, hidden, [&](int m) {
-      return m < rows ? y + i64(shared.rows[m]) * hidden : nullptr;
-    });
-  } else {
-    fence_async_shared();
-    __syncthreads();
-    const int first = int(threadIdx.x) * 4;
-    if (first < rows) {
-      int targets[4];  // a row index beyond the matrix leaves the row out
-#pragma unroll
-      for (int i = 0; i < 4; ++i) targets[i] = first + i < rows ? shared.rows[first + i] : slots;
-      store_scatter4(y_map, shared_address(shared.bytes + first * kPitch), row_block * kBlockN, targets);
-      bulk_commit();
-      bulk_wait_read();
-    }
-  }
+  scatter_rows<kStore, kBlockM, kBlockN, T::kThreads>(shared.bytes, shared.rows, rows, row_block * kBlockN,
+                                                      hidden, slots, y, y_map);
 }
 
 }  // namespace rtjit::moe_mxfp4
