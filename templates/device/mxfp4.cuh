@@ -36,6 +36,40 @@ __device__ inline void widen_e2m1(u32 word, u32 (&pairs)[4]) {
   pairs[3] = (((word >> 2) | (word << 30)) & 0x81808180u) | low;
 }
 
+// The eight codes of a word as plain E2M1, one per nibble; nibble i is the code of element
+// nibble_element(i) = 2 * pair + half. This order is the one that costs least: nine integer instructions.
+__device__ inline u32 gather_e2m1(u32 word) {
+  const u32 signs = (word >> 6) | (word << 26);
+  return (word & 0x76007600u) | ((word << 8) & 0x01000100u) | ((word >> 2) & 0x00770077u) |
+         ((word >> 8) & 0x00880088u) | (signs & 0x88008800u);
+}
+__host__ __device__ constexpr int nibble_element(int nibble) { return (0x47135602 >> (4 * nibble)) & 15; }
+
+// The same as bytes with the code in bits 5 to 2, as matrix instructions of kind f8f6f4 want it.
+__device__ inline void spread_e2m1(u32 word, u32& low, u32& high) {
+  const u32 nibbles = gather_e2m1(word);
+  const u32 even = (nibbles << 2) & 0x3c3c3c3cu, odd = (nibbles >> 2) & 0x3c3c3c3cu;
+  low = __byte_perm(even, odd, 0x5140);
+  high = __byte_perm(even, odd, 0x7362);
+}
+
+// Stored scale bytes as E8M0 relative to the row (see row_factor), for instructions that take the scales of
+// E2M1 codes themselves. Blocks more than 2^128 times smaller than the row's largest have no such scale:
+// their words become zeros. Rare: only stored bytes below 128 are looked at.
+__device__ inline u32 relative_scales(u32 stored, u32 (&words)[4]) {
+  if ((stored & 0x80808080u) == 0x80808080u) return stored - 0x7e7e7e7eu;
+  u32 result = 0;
+  for (int i = 0; i < 4; ++i) {
+    const u32 byte = (stored >> (8 * i)) & 255u;
+    if (byte < 126) {
+      words[i] = 0;
+    } else {
+      result |= (byte - 126) << (8 * i);
+    }
+  }
+  return result;
+}
+
 // A stored scale byte is the exponent field of the factor that completes widen_e2m1: E8M0 byte + 126 - row
 // exponent. Byte `kIndex` of `scales` as bf16x2 with that factor in both halves.
 template <int kIndex>

@@ -12,6 +12,7 @@ enum class Activation { swiglu_oai, silu, gelu_tanh };
 enum class Bias { none, bf16, f32 };
 enum class Store { plain, scatter4 };
 enum class Accumulator { f32, f64 };
+enum class Activations { bf16, mxfp8 };  // what the GEMMs multiply the weights with
 
 // Work for one row of thread blocks of a GEMM: `rows` of the sorted slots from first_row on, all of one
 // expert.

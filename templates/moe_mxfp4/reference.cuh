@@ -2,8 +2,10 @@
 // runs on any target when nothing else does. No shared memory, no asynchronous copies.
 #pragma once
 
+#include "device/fp8.cuh"
 #include "device/pdl.cuh"
 #include "moe_mxfp4/common.cuh"
+#include "moe_mxfp4/quantise.cuh"
 
 namespace rtjit::moe_mxfp4 {
 
@@ -19,11 +21,37 @@ struct AccumulatorType<Accumulator::f64> {
   using Type = double;
 };
 
+// A row of activations: bf16 values, or codes and scales.
+template <Activations kActivations>
+struct TokenRow {
+  const u16* values;
+  const u8 *codes, *scales;
+
+  // The values that lane t of a quad multiplies in the block that begins at k, by element.
+  __device__ void read(int k, int t, float (&result)[8]) const {
+    if constexpr (kActivations == Activations::bf16) {
+#pragma unroll
+      for (int pair = 0; pair < 4; ++pair) {
+        const u32 two = *reinterpret_cast<const u32*>(values + k + 2 * t + 8 * pair);
+        result[2 * pair] = bits_float(two << 16), result[2 * pair + 1] = bits_float(two & 0xffff0000u);
+      }
+    } else {
+      const uint2 bytes = *reinterpret_cast<const uint2*>(codes + k + 8 * t);
+      const float scale = e8m0_to_float(scales[k / kBlockSize]);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        result[nibble_element(i)] =
+            e4m3_to_float(((i < 4 ? bytes.x : bytes.y) >> (8 * (i % 4))) & 255u) * scale;
+      }
+    }
+  }
+};
+
 // sums[upper][m] of rows g (upper = 0) and g + 8 of one strip for up to 8 token rows. Every lane of a quad
 // takes a quarter of k; the quad's sums are added at the end, so all four lanes hold the result.
-template <class Sum, class TokenRow>
+template <class Sum, class GetTokenRow>
 __device__ inline void reference_strip(const u8* tiles, const u8* scales, int k, int rows,
-                                       const TokenRow& token_row, Sum (&sums)[2][kReferenceTokens]) {
+                                       const GetTokenRow& token_row, Sum (&sums)[2][kReferenceTokens]) {
   const int lane = int(threadIdx.x & 31), t = lane & 3;
   for (int upper = 0; upper < 2; ++upper) {
     for (int m = 0; m < kReferenceTokens; ++m) sums[upper][m] = 0;
@@ -49,16 +77,12 @@ __device__ inline void reference_strip(const u8* tiles, const u8* scales, int k,
 #pragma unroll
       for (int m = 0; m < kReferenceTokens; ++m) {
         if (m >= rows) break;
-        const u16* row = token_row(m) + base + 32 * group + 2 * t;
+        float token[8];
+        token_row(m).read(base + 32 * group, t, token);
 #pragma unroll
-        for (int pair = 0; pair < 4; ++pair) {
-          const u32 two = *reinterpret_cast<const u32*>(row + 8 * pair);
-          const Sum even = bits_float(two << 16), odd = bits_float(two & 0xffff0000u);
+        for (int i = 0; i < 8; ++i) {
 #pragma unroll
-          for (int upper = 0; upper < 2; ++upper) {
-            sums[upper][m] += weights[upper][2 * pair] * even;
-            sums[upper][m] += weights[upper][2 * pair + 1] * odd;
-          }
+          for (int upper = 0; upper < 2; ++upper) sums[upper][m] += weights[upper][i] * Sum(token[i]);
         }
       }
     }
@@ -86,13 +110,14 @@ __device__ inline bool find_reference_tile(const TokenTile* tiles, const i32* ti
   return *strip < strips;
 }
 
-template <Accumulator kAccumulator, Activation kActivation, Bias kBias>
+template <Accumulator kAccumulator, Activation kActivation, Bias kBias,
+          Activations kActivations = Activations::bf16>
 __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
     gemm1_reference(const u16* x, i64 x_stride, const u8* tiles, const u8* scales, const u8* row_exponents,
                     const void* bias, const float* alphas, const float* betas, const float* limits,
                     float alpha, float beta, float limit, int limited, const i32* sorted_slots,
                     const TokenTile* token_tiles, const i32* tile_counts, u16* h, int hidden,
-                    int intermediate, int top_k) {
+                    int intermediate, int top_k, const u8* x_codes, const u8* x_scales) {
   using Sum = typename AccumulatorType<kAccumulator>::Type;
   wait_for_predecessor();
   let_successor_start();
@@ -104,7 +129,12 @@ __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
   Sum sums[2][kReferenceTokens];
   reference_strip(
       tiles + all_strip * strip_bytes(hidden), scales + all_strip * strip_scale_bytes(hidden), hidden, rows,
-      [&](int m) { return x + sorted_slots[tile.first_row + m] / top_k * x_stride; }, sums);
+      [&](int m) {
+        const i64 token = sorted_slots[tile.first_row + m] / top_k;
+        return TokenRow<kActivations>{x + token * x_stride, x_codes + token * hidden,
+                                      x_scales + token * scale_pitch(hidden)};
+      },
+      sums);
   const ActivationNumbers numbers =
       activation_numbers(alphas, betas, limits, tile.expert, alpha, beta, limit, limited);
   const int g = int(threadIdx.x & 31) >> 2, t = int(threadIdx.x & 3);
@@ -120,11 +150,12 @@ __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
   }
 }
 
-template <Accumulator kAccumulator, Bias kBias>
+template <Accumulator kAccumulator, Bias kBias, Activations kActivations = Activations::bf16>
 __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
     gemm2_reference(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents,
                     const void* bias, const i32* sorted_slots, const TokenTile* token_tiles,
-                    const i32* tile_counts, u16* y, int hidden, int intermediate) {
+                    const i32* tile_counts, u16* y, int hidden, int intermediate, const u8* h_codes,
+                    const u8* h_scales) {
   using Sum = typename AccumulatorType<kAccumulator>::Type;
   wait_for_predecessor();
   let_successor_start();
@@ -136,7 +167,13 @@ __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
   Sum sums[2][kReferenceTokens];
   reference_strip(
       tiles + all_strip * strip_bytes(intermediate), scales + all_strip * strip_scale_bytes(intermediate),
-      intermediate, rows, [&](int m) { return h + i64(tile.first_row + m) * intermediate; }, sums);
+      intermediate, rows,
+      [&](int m) {
+        const i64 row = tile.first_row + m;
+        return TokenRow<kActivations>{h + row * intermediate, h_codes + row * intermediate,
+                                      h_scales + row * scale_pitch(intermediate)};
+      },
+      sums);
   const int g = int(threadIdx.x & 31) >> 2, t = int(threadIdx.x & 3);
 #pragma unroll
   for (int upper = 0; upper < 2; ++upper) {

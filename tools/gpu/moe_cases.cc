@@ -103,7 +103,8 @@ CaseData make_data(const Case& c) {
                   .layout = c.layout,
                   .activation = c.activation,
                   .limit = c.limited ? std::optional<double>(7.0) : std::nullopt,
-                  .expert_offset = c.expert_offset};
+                  .expert_offset = c.expert_offset,
+                  .mxfp8 = c.mxfp8};
   const size_t experts = c.experts, rows1 = 2 * static_cast<size_t>(c.intermediate), rows2 = c.hidden;
   data.weights.w1.resize(experts * rows1 * c.hidden / 2);
   data.weights.s1.resize(experts * rows1 * c.hidden / 32);

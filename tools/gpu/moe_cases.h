@@ -40,6 +40,7 @@ struct Case {
   int expert_offset = 0, id_bytes = 4, weight_bytes = 4, x_padding = 0, valid_tokens = -1;
   Ids ids = Ids::random;
   Scales scales = Scales::usual;
+  bool mxfp8 = false;         // activations as MXFP8
   bool nan_x = false;         // one token's row holds a NaN
   bool every_config = false;  // all configs instead of a rotating choice
 };

@@ -191,15 +191,15 @@ inline void run_gemm1(const Launch& l, const Config* config, bool f64 = true) {
   const Workspace& w = *l.workspace;
   const Packed& p = *l.packed;
   const Dims& d = l.dims;
-  auto go = [&](auto kernel, int grid, int block, int smem) {
+  auto go = [&](auto kernel, int grid, int block, int smem, auto... rest) {
     start(l.stream, kernel, grid, block, smem, l.x, l.x_stride, p.tiles1.as<u8>(), p.scales1.as<u8>(),
           p.exponents1.as<u8>(), p.bias1.as<void>(), l.alpha_e, l.beta_e, l.limit_e, l.alpha, l.beta, l.limit,
           l.limited, w.sorted_slots.as<i32>(), w.tiles1.as<TokenTile>(), w.tile_counts.as<i32>(),
-          w.h.as<u16>(), d.hidden, d.intermediate, d.top_k);
+          w.h.as<u16>(), d.hidden, d.intermediate, d.top_k, rest...);
   };
   if (config == nullptr) {
     go(f64 ? reference1<Accumulator::f64>(l.flavour) : reference1<Accumulator::f32>(l.flavour),
-       tile_bound(d, l.tokens, 8) * ((d.intermediate / 8 + 3) / 4), 128, 0);
+       tile_bound(d, l.tokens, 8) * ((d.intermediate / 8 + 3) / 4), 128, 0, nullptr, nullptr);
   } else {
     go(config->gemm1[int(l.flavour)],
        config->grid(tile_bound(d, l.tokens, config->block_m), 2 * d.intermediate), config->threads,
@@ -218,7 +218,7 @@ inline void run_gemm2(const Launch& l, const Config* config, bool f64 = true) {
   };
   if (config == nullptr) {
     go(f64 ? reference2<Accumulator::f64>(l.flavour) : reference2<Accumulator::f32>(l.flavour),
-       tile_bound(d, l.tokens, 8) * ((d.hidden / 16 + 3) / 4), 128, 0);
+       tile_bound(d, l.tokens, 8) * ((d.hidden / 16 + 3) / 4), 128, 0, nullptr, nullptr);
     return;
   }
   const int grid = config->grid(tile_bound(d, l.tokens, config->block_m), d.hidden);

@@ -69,9 +69,9 @@ TestCase make_moe_case(const check::Case& c) {
   test.every_config = c.every_config;
   test.problem = fmt::format(
       "hidden={},intermediate={},experts={},top_k={},layout={},activation={},bias={},limited={},limit=7,"
-      "expert_offset={}",
+      "expert_offset={},activations={}",
       c.hidden, c.intermediate, c.experts, c.top_k, name_of(c.layout), name_of(c.activation), name_of(c.bias),
-      c.limited ? 1 : 0, c.expert_offset);
+      c.limited ? 1 : 0, c.expert_offset, c.mxfp8 ? "mxfp8" : "bf16");
 
   const int64_t tokens = c.tokens, hidden = c.hidden, inner = c.intermediate, experts = c.experts;
   const oracle::MoeInputs& in = data.inputs;

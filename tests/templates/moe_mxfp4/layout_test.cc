@@ -10,6 +10,7 @@
 #include <random>
 #include <vector>
 
+#include "base/float_formats.h"
 #include "tests/templates/moe_mxfp4/moe_oracle.h"
 
 #define __host__
@@ -28,7 +29,15 @@ static inline float __uint_as_float(uint32_t bits) { return std::bit_cast<float>
 static inline float __fdividef(float a, float b) { return a / b; }
 #define __expf std::exp
 static inline uint32_t __shfl_xor_sync(uint32_t, uint32_t value, int) { return value; }
+static inline uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t bytes = a | uint64_t{b} << 32;
+  uint32_t result = 0;
+  for (int i = 0; i < 4; ++i)
+    result |= static_cast<uint32_t>(bytes >> (8 * (selector >> (4 * i) & 7)) & 255) << (8 * i);
+  return result;
+}
 using std::min;
+#include "device/mxfp8.cuh"
 #include "moe_mxfp4/pack.cuh"
 
 namespace rtjit::moe_mxfp4 {
@@ -65,6 +74,67 @@ TEST(MoeLayout, PlacesOfAWordDoNotOverlap) {
     }
   }
   EXPECT_EQ(all, 0xffffffffu);
+}
+
+// The order of nibbles reaches every element once, whatever the other codes of the word are.
+TEST(MoeLayout, EveryCodeIsGatheredAndSpreadFromEveryPlace) {
+  std::mt19937 random(5);
+  int elements = 0;
+  for (int i = 0; i < 8; ++i) elements |= 1 << nibble_element(i);
+  EXPECT_EQ(elements, 255);
+  for (int round = 0; round < 200; ++round) {
+    u32 codes[8], word = 0;
+    for (int element = 0; element < 8; ++element) {
+      codes[element] = round < 16 ? u32(round) : random() % 16;
+      word |= place_e2m1(codes[element], element / 2, element % 2);
+    }
+    const u32 nibbles = gather_e2m1(word);
+    u32 halves[2];
+    spread_e2m1(word, halves[0], halves[1]);
+    for (int i = 0; i < 8; ++i) {
+      EXPECT_EQ(nibbles >> (4 * i) & 15, codes[nibble_element(i)]);
+      EXPECT_EQ(halves[i / 4] >> (8 * (i % 4)) & 255, codes[nibble_element(i)] << 2);
+    }
+  }
+}
+
+TEST(MoeLayout, RelativeScalesFlushWhatIsTooSmall) {
+  u32 words[4] = {1, 2, 3, 4};
+  EXPECT_EQ(relative_scales(0xfe80f7f0u, words), 0x80027972u);
+  EXPECT_EQ(words[0] + words[1] + words[2] + words[3], 10u);
+  EXPECT_EQ(relative_scales(0x7e7d00feu, words), 0x00000080u);
+  EXPECT_EQ(words[0], 1u);
+  EXPECT_EQ(words[1], 0u);  // byte 0x00
+  EXPECT_EQ(words[2], 0u);  // byte 0x7d: 125
+  EXPECT_EQ(words[3], 4u);  // byte 0x7e: 126 is 2^-127
+}
+
+// All bf16 magnitudes as the largest of a block: the least power of two that brings them to 448, and codes as
+// the oracle rounds.
+TEST(MoeLayout, QuantisesAsTheOracleDoes) {
+  std::mt19937 random(6);
+  for (u32 magnitude = 0; magnitude < 0x7f80u; ++magnitude) {
+    const u32 scale = mxfp8_scale(magnitude);
+    const double largest = bits_float(magnitude << 16), unit = std::ldexp(1.0, int(scale) - 127);
+    ASSERT_LE(largest, 448 * unit);
+    ASSERT_TRUE(scale == 0 || largest > 224 * unit) << magnitude;
+    ASSERT_EQ(double(mxfp8_inverse(scale)) * unit, 1.0);
+    if (magnitude % 61 != 0) continue;
+    double block[32];
+    float values[32];
+    for (int i = 0; i < 32; ++i) {
+      values[i] = bits_float((i == 0 ? magnitude : random() % (magnitude + 1)) << 16 | u32(i % 2) << 31);
+      block[i] = double(values[i]);
+    }
+    oracle::round_to_mxfp8(block, 32);
+    for (int i = 0; i < 32; ++i) {
+      const u32 code = float_to_e4m3(values[i] * mxfp8_inverse(scale));
+      ASSERT_EQ(double(float_from_e4m3(u8(code))) * unit, block[i]) << magnitude << " " << values[i];
+    }
+  }
+  EXPECT_EQ(mxfp8_scale(0x7f80), 255u);
+  EXPECT_EQ(mxfp8_scale(0x7fc0), 255u);
+  EXPECT_EQ(float_to_e4m3(mxfp8_inverse(255)), 0x7fu);
 }
 
 TEST(MoeLayout, RowOrdersReachEveryRowOnce) {

@@ -62,6 +62,29 @@ double mxfp4_value(const uint8_t* codes, const uint8_t* scales, int64_t row, int
   return std::ldexp(static_cast<double>(float_from_e2m1(code)), scale - 127);
 }
 
+void round_to_mxfp8(double* values, int count) {
+  for (double* block = values; block < values + count; block += 32) {
+    double largest = 0;
+    bool finite = true;
+    for (int i = 0; i < 32; ++i) {
+      finite = finite && std::isfinite(block[i]);
+      largest = std::max(largest, std::abs(block[i]));
+    }
+    int exponent = -127;
+    while (finite && largest > std::ldexp(448.0, exponent)) ++exponent;
+    for (int i = 0; i < 32; ++i) {
+      if (!finite) {
+        block[i] = std::numeric_limits<double>::quiet_NaN();
+        continue;
+      }
+      const double scaled = std::ldexp(block[i], -exponent);
+      // Four significant bits down to 2^-6, multiples of 2^-9 below; nearbyint rounds ties to even.
+      const int last = (scaled == 0 ? -6 : std::max(std::ilogb(scaled), -6)) - 3;
+      block[i] = std::ldexp(std::nearbyint(std::ldexp(scaled, -last)), last + exponent);
+    }
+  }
+}
+
 int gate_row(const MoeProblem& problem, int i) {
   switch (problem.layout) {
     case MoeLayout::interleaved:
@@ -138,12 +161,17 @@ std::vector<double> moe_reference(const MoeProblem& problem, const MoeWeights& w
       std::vector<double> x(hidden), h(intermediate);
       const uint16_t* row = &inputs.x[slot / top_k * inputs.x_stride];
       for (int k = 0; k < hidden; ++k) x[k] = float_from_bf16(row[k]);
+      if (problem.mxfp8) round_to_mxfp8(x.data(), hidden);
       auto w1_row = [&](int r) {
         return (b1 ? b1[r] : 0) + dot(&w1[static_cast<size_t>(r) * hidden], x.data(), hidden);
       };
       for (int i = 0; i < intermediate; ++i) {
         h[i] = activate(problem.activation, w1_row(gate_row(problem, i)), w1_row(up_row(problem, i)), alpha,
                         beta, limit);
+      }
+      if (problem.mxfp8) {
+        for (double& value : h) value = float_from_bf16(bf16_from_float(static_cast<float>(value)));
+        round_to_mxfp8(h.data(), intermediate);
       }
       for (int n = 0; n < hidden; ++n) {
         y[slot * hidden + n] =

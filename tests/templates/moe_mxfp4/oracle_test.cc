@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
+#include <vector>
 
 #include "base/float_formats.h"
 #include "tests/templates/moe_mxfp4/moe_oracle.h"
@@ -139,6 +141,58 @@ TEST(MoeOracle, BiasesAndNumbersPerExpert) {
   };
   EXPECT_NEAR(out[3], 0.75 * h(1.5, 4.5, 1, 0) + 0.25 * (2 * h(1, 0.5, 2, 0.5) + 10), 1e-13);
   EXPECT_NEAR(out[32 + 3], 0.5 * (2 * h(-2, 1, 2, 0.5) + 10), 1e-13);
+}
+
+TEST(MoeOracle, RoundsToMxfp8) {
+  double block[64] = {};
+  block[0] = 448, block[1] = 449.0 / 2, block[2] = 2.0 / 512, block[3] = 3.0 / 1024, block[4] = -17;
+  block[32] = 449, block[33] = 1, block[34] = std::ldexp(1.0, -8), block[35] = std::ldexp(3.0, -9);
+  round_to_mxfp8(block, 64);
+  EXPECT_EQ(block[0], 448);
+  EXPECT_EQ(block[1], 224);
+  EXPECT_EQ(block[2], 2.0 / 512);  // the smallest codes are multiples of 2^-9
+  EXPECT_EQ(block[3], 2.0 / 512);  // a tie goes to the even code
+  EXPECT_EQ(block[4], -16);        // 17 lies between 16 and 18
+  EXPECT_EQ(block[32], 448);       // the scale is 2 here: 224.5 becomes 224
+  EXPECT_EQ(block[33], 1);
+  EXPECT_EQ(block[34], std::ldexp(1.0, -8));
+  EXPECT_EQ(block[35], std::ldexp(1.0, -7));
+  block[7] = kNan;
+  round_to_mxfp8(block, 64);
+  EXPECT_TRUE(std::isnan(block[0]));
+  EXPECT_EQ(block[33], 1);
+  block[40] = std::numeric_limits<double>::infinity();
+  round_to_mxfp8(block, 64);
+  EXPECT_TRUE(std::isnan(block[33]));
+}
+
+// The accuracy mode is as far from exact activations as its documentation says, and not further.
+TEST(MoeOracle, Mxfp8CostsAFewPercent) {
+  std::mt19937 random(9);
+  std::normal_distribution<float> normal;
+  MoeProblem problem{.hidden = 256, .intermediate = 256, .experts = 2, .top_k = 2};
+  MoeWeights weights;
+  auto bytes = [&](std::vector<uint8_t>& v, size_t count, int low, int span) {
+    v.resize(count);
+    for (uint8_t& byte : v) byte = static_cast<uint8_t>(low + static_cast<int>(random() % span));
+  };
+  bytes(weights.w1, 2 * 512 * 128, 0, 256);
+  bytes(weights.s1, 2 * 512 * 8, 117, 4);
+  bytes(weights.w2, 2 * 256 * 128, 0, 256);
+  bytes(weights.s2, 2 * 256 * 8, 117, 4);
+  MoeInputs inputs;
+  inputs.tokens = 8, inputs.x_stride = 256;
+  for (int i = 0; i < 8 * 256; ++i) inputs.x.push_back(bf16_from_float(normal(random)));
+  for (int t = 0; t < 8; ++t) inputs.ids.insert(inputs.ids.end(), {0, 1});
+  inputs.weights.assign(16, 0.5f);
+  const std::vector<double> exact = moe_reference(problem, weights, inputs);
+  problem.mxfp8 = true;
+  std::vector<uint16_t> rounded;
+  for (double value : moe_reference(problem, weights, inputs))
+    rounded.push_back(bf16_from_float(static_cast<float>(value)));
+  const MoeError error = compare(exact, rounded, 256);
+  EXPECT_TRUE(error.within(7e-2, 0.5)) << error.rel_l2 << " " << error.max_per_rms;
+  EXPECT_GT(error.rel_l2, 2e-2);
 }
 
 TEST(MoeOracle, RowsBeyondTheValidOnesAreZero) {
