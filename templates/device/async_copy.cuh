@@ -14,6 +14,12 @@ __device__ inline void copy_async_16(u32 target, const void* source, bool take) 
                : "memory");
 }
 
+// Copies the first `take` (0 to 4) of 4 bytes and writes zeros for the others.
+__device__ inline void copy_async_4(u32 target, const void* source, int take) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(target), "l"(source), "r"(take)
+               : "memory");
+}
+
 __device__ inline void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 // Waits until at most kPending of this thread's newest groups are still under way.

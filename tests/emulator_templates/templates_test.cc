@@ -92,6 +92,97 @@ std::vector<Case> moe_cases() {
   return cases;
 }
 
+// The variant of moe_mxfp4 that takes MXFP8 activations on a target, "" where there is only the reference.
+std::string mxfp8_variant(const std::string& target) {
+  if (target == "sm_120a" || target == "sm_121a") return "mxf8f6f4";
+  return target == "sm_100a" || target == "sm_103a" ? "tcgen05" : "";
+}
+
+// Activations as MXFP8. Where there is only the reference two cases show all that it has to show; of two
+// targets that share their code one runs every third.
+std::vector<Case> mxfp8_cases(const std::string& target) {
+  using Ids = Case::Ids;
+  using Scales = Case::Scales;
+  std::vector<Case> cases = {
+      {.name = "mxfp8", .hidden = 160, .intermediate = 96, .tokens = 5},
+      {.name = "mxfp8, NaN in x", .hidden = 96, .intermediate = 64, .tokens = 4, .nan_x = true},
+      {.name = "mxfp8, no tokens", .tokens = 0},
+  };
+  if (!mxfp8_variant(target).empty()) {
+    const std::vector<Case> more = {
+        {.name = "mxfp8, hidden 2880", .hidden = 2880, .intermediate = 32, .tokens = 2},
+        {.name = "mxfp8, intermediate 1440", .hidden = 32, .intermediate = 1440, .tokens = 2},
+        {.name = "mxfp8, intermediate 736", .hidden = 64, .intermediate = 736, .tokens = 2},
+        {.name = "mxfp8, intermediate 672", .hidden = 96, .intermediate = 672, .tokens = 2},
+        {.name = "mxfp8, intermediate 192", .hidden = 224, .intermediate = 192, .tokens = 3},
+        {.name = "mxfp8, one expert",
+         .hidden = 128,
+         .intermediate = 64,
+         .tokens = 70,
+         .ids = Ids::one_expert},
+        {.name = "mxfp8, some skipped",
+         .hidden = 96,
+         .intermediate = 64,
+         .tokens = 9,
+         .expert_offset = 16,
+         .ids = Ids::some_skipped},
+        {.name = "mxfp8, all skipped",
+         .hidden = 96,
+         .intermediate = 64,
+         .tokens = 4,
+         .ids = Ids::all_skipped},
+        {.name = "mxfp8, silu, f32 bias",
+         .hidden = 64,
+         .intermediate = 96,
+         .tokens = 5,
+         .layout = MoeLayout::halves_gate_up,
+         .activation = MoeActivation::silu,
+         .bias = BiasType::f32,
+         .limited = false,
+         .x_padding = 64},
+        {.name = "mxfp8, per expert",
+         .hidden = 96,
+         .intermediate = 64,
+         .tokens = 6,
+         .limited = false,
+         .per_expert = true,
+         .valid_tokens = 4},
+        {.name = "mxfp8, every scale",
+         .hidden = 96,
+         .intermediate = 64,
+         .tokens = 3,
+         .bias = BiasType::none,
+         .scales = Scales::every},
+        {.name = "mxfp8, tiny scales",
+         .hidden = 96,
+         .intermediate = 64,
+         .tokens = 3,
+         .bias = BiasType::none,
+         .scales = Scales::tiny},
+        {.name = "mxfp8, huge scales",
+         .hidden = 96,
+         .intermediate = 64,
+         .tokens = 3,
+         .bias = BiasType::none,
+         .scales = Scales::huge},
+        {.name = "mxfp8, scale byte 255",
+         .hidden = 96,
+         .intermediate = 64,
+         .tokens = 6,
+         .scales = Scales::some_nan},
+        {.name = "mxfp8, zero blocks",
+         .hidden = 96,
+         .intermediate = 64,
+         .tokens = 3,
+         .scales = Scales::zero_rows},
+    };
+    const size_t step = target == "sm_121a" || target == "sm_103a" ? 3 : 1;
+    for (size_t i = 0; i < more.size(); i += step) cases.push_back(more[i]);
+  }
+  for (Case& c : cases) c.experts = 6, c.mxfp8 = true;
+  return cases;
+}
+
 std::vector<gemm_fp8_oracle::Case> fp8_cases() {
   using gemm_fp8_oracle::ScaleType;
   return {
@@ -156,6 +247,15 @@ TEST_P(Emulated, MoeMxfp4) {
   const std::vector<Case> cases = moe_cases();
   for (size_t i = 0; i < cases.size(); ++i) run(make_moe_case(cases[i]), i, cases.size());
   expect_every_variant({"gemm1=mma", "gemm1=reference", "gemm2=mma", "gemm2=reference"});
+}
+
+TEST_P(Emulated, MoeMxfp4WithMxfp8) {
+  const std::vector<Case> cases = mxfp8_cases(GetParam());
+  for (size_t i = 0; i < cases.size(); ++i) run(make_moe_case(cases[i]), i, cases.size());
+  const std::string variant = mxfp8_variant(GetParam());
+  std::vector<std::string> expected = {"gemm1=reference", "gemm2=reference"};
+  if (!variant.empty()) expected.insert(expected.end(), {"gemm1=" + variant, "gemm2=" + variant});
+  expect_every_variant(expected);
 }
 
 TEST_P(Emulated, GemmFp8Block) {

@@ -54,9 +54,14 @@ TEST(MoeManifest, PackedWeightsAreAtMostOnePercentLargerThanTheCheckpoint) {
 }
 
 TEST(MoeManifest, DefaultsFitEveryTargetAndBucket) {
+  std::vector<std::string> problems;
+  for (const char* keys : {kGptOss, kDeepSeek, kTensorParallel}) {
+    problems.emplace_back(keys);
+    problems.push_back(std::string(keys) + ",activations=mxfp8");
+  }
   for (const Target& target : Target::all()) {
-    for (const char* keys : {kGptOss, kDeepSeek, kTensorParallel}) {
-      const Problem p = problem(keys);
+    for (const std::string& keys : problems) {
+      const Problem p = problem(keys.c_str());
       for (const Stage& stage : moe()->stages) {
         for (const Variant& variant : stage.variants) {
           if (!*target.matches(variant.targets)) continue;
@@ -104,6 +109,15 @@ TEST(MoeManifest, UntunedBucketsGetTheVariantThatSuitsTheirTokensPerExpert) {
     EXPECT_EQ(untuned(stage, "sm_100a", gpt_oss_120b, 8192), "mma");
     EXPECT_EQ(untuned(stage, "sm_120a", gpt_oss_120b, 1), "mma");
     EXPECT_EQ(untuned(stage, "sm_75", gpt_oss_120b, 1), "reference");
+    const std::string mxfp8 = gpt_oss_120b + ",activations=mxfp8";
+    for (int64_t bucket : {1, 128, 8192}) {
+      EXPECT_EQ(untuned(stage, "sm_120a", mxfp8, bucket), "mxf8f6f4");
+      EXPECT_EQ(untuned(stage, "sm_121a", mxfp8, bucket), "mxf8f6f4");
+      EXPECT_EQ(untuned(stage, "sm_100a", mxfp8, bucket), "tcgen05");
+      EXPECT_EQ(untuned(stage, "sm_103a", mxfp8, bucket), "tcgen05");
+      EXPECT_EQ(untuned(stage, "sm_90a", mxfp8, bucket), "reference");
+      EXPECT_EQ(untuned(stage, "sm_120", mxfp8, bucket), "reference");
+    }
     // Wider than a warp's registers hold.
     EXPECT_EQ(untuned(stage, "sm_90a", "hidden=7168,intermediate=7168,experts=128,top_k=4", 1), "mma");
   }
