@@ -6,7 +6,8 @@ include(CMakePackageConfigHelpers)
 
 set(RTJIT_EXPORTS ${PROJECT_SOURCE_DIR}/cmake/rtjit.map)
 # The C interface pulls in what it needs of the modules.
-add_library(rtjit SHARED ${PROJECT_SOURCE_DIR}/runtime/c_api.cc)
+set(RTJIT_C_API_SOURCES ${PROJECT_SOURCE_DIR}/runtime/c_api.cc ${PROJECT_SOURCE_DIR}/runtime/c_api_device.cc)
+add_library(rtjit SHARED ${RTJIT_C_API_SOURCES})
 add_library(rtjit::rtjit ALIAS rtjit)
 target_link_libraries(rtjit PRIVATE rtjit_runtime rtjit_flags)
 target_link_options(rtjit PRIVATE -Wl,--version-script=${RTJIT_EXPORTS} -Wl,--as-needed)

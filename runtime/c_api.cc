@@ -48,8 +48,7 @@ int raw(const Enum& value) {
 template <typename Body>
 rtjit_status guarded(Body&& body) noexcept {
   try {
-    Status status = body();
-    return status.ok() ? RTJIT_OK : failed(status_of(status.error().code), status.error().message);
+    return finish(body());
   } catch (const std::bad_alloc&) {
     return failed(RTJIT_OUT_OF_MEMORY, "out of host memory");
   } catch (const std::exception& error) {
@@ -198,6 +197,11 @@ constexpr const char* kVersion =
     RTJIT_VERSION_TEXT(RTJIT_VERSION_MAJOR, RTJIT_VERSION_MINOR, RTJIT_VERSION_PATCH);
 
 }  // namespace
+
+rtjit_status finish(const Status& status) noexcept {
+  return status.ok() ? RTJIT_OK : failed(status_of(status.error().code), status.error().message);
+}
+
 }  // namespace rtjit
 
 using namespace rtjit;  // NOLINT: the functions below are the interface itself
@@ -230,7 +234,9 @@ rtjit_status rtjit_library_open(const rtjit_library_options* given, rtjit_librar
         log(user, static_cast<int32_t>(level), message.c_str());
       };
     }
-    auto context = Context::open(std::move(context_options));
+    auto device = open_library_device(options->device);
+    if (!device) return device.error();
+    auto context = Context::open(std::move(context_options), std::move(*device));
     if (!context) return context.error();
     *library = make_library(std::move(*context));
     return {};

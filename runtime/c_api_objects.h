@@ -30,4 +30,11 @@ inline rtjit_library* make_library(std::shared_ptr<Context> context) {
   return new rtjit_library{std::move(context)};
 }
 
+// The device that rtjit_library_open() works on: a CUDA GPU in librtjit.so (library_device.cc), an emulated one in
+// librtjit_emulated.so (emulator/library/library_device.cc).
+Result<std::unique_ptr<Device>> open_library_device(int ordinal);
+
+// The status of a call of the interface, with its message kept for rtjit_last_error().
+rtjit_status finish(const Status& status) noexcept;
+
 }  // namespace rtjit

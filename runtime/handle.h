@@ -50,6 +50,9 @@ class KernelHandle {
   // The pipeline that serves `value`, for tools.
   const Pipeline& pipeline(int64_t value) const { return *table_->entries[index_for(value)].pipeline; }
 
+  // (argument, dimension) pairs whose size is the bucket scalar.
+  const std::vector<std::pair<int, int>>& bucket_sources() const { return bucket_sources_; }
+
   // Looks the cache up again. Not while launching on other threads. The former choice stays loaded: captured
   // graphs may hold its kernels.
   Status refresh();

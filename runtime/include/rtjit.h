@@ -152,6 +152,43 @@ RTJIT_API const char* rtjit_kernel_provenance(const rtjit_kernel* kernel, int64_
 /* Looks the cache up again and takes newer winners over. Not during capture, not while launching on other threads. */
 RTJIT_API rtjit_status rtjit_kernel_refresh(rtjit_kernel* kernel);
 
+/* ---- What bindings and small programs need -------------------------------------------------------------------------
+ * An engine has its own allocator and knows its templates; a binding to another language asks. */
+
+/* struct_size must be sizeof(rtjit_device_info) before the call. The strings live as long as the library's kernels. */
+typedef struct rtjit_device_info {
+  size_t struct_size;
+  const char* name;   /* "NVIDIA H200" */
+  const char* target; /* "sm_90a" */
+  int32_t ordinal;
+  int32_t emulated; /* 1: the device is emulated on the CPU; its memory is not that of the program */
+  int32_t sm_count;
+  int32_t reserved;
+  int64_t total_memory;
+} rtjit_device_info;
+RTJIT_API rtjit_status rtjit_library_device(const rtjit_library* library, rtjit_device_info* info);
+
+/* Memory of the library's device, aligned to 256 bytes. Not during capture. Writing and reading wait for the device. */
+RTJIT_API rtjit_status rtjit_memory_allocate(rtjit_library* library, size_t bytes, void** memory);
+RTJIT_API void rtjit_memory_free(rtjit_library* library, void* memory); /* NULL is fine */
+RTJIT_API rtjit_status rtjit_memory_write(rtjit_library* library, void* memory, const void* host, size_t bytes);
+RTJIT_API rtjit_status rtjit_memory_read(rtjit_library* library, void* host, const void* memory, size_t bytes);
+
+/* struct_size must be sizeof(rtjit_argument_info) before the call. The strings live as long as the kernel. */
+typedef struct rtjit_argument_info {
+  size_t struct_size;
+  const char* name;
+  const char* doc;
+  int32_t packed;   /* 1: taken by rtjit_kernel_pack_weights, 0: by rtjit_kernel_launch */
+  int32_t written;  /* 1: the launch writes it */
+  int32_t optional; /* 1: may be left out, for this kernel's problem */
+  int32_t rank;
+  uint32_t dtypes;          /* bit n: rtjit_dtype n is accepted, for this kernel's problem */
+  int32_t bucket_dimension; /* the dimension of its shape that is the bucket scalar (tokens), or -1 */
+} rtjit_argument_info;
+/* The arguments in the order of the template's manifest; RTJIT_NOT_FOUND past the last one. */
+RTJIT_API rtjit_status rtjit_kernel_argument(const rtjit_kernel* kernel, size_t index, rtjit_argument_info* info);
+
 #ifdef __cplusplus
 }
 #endif

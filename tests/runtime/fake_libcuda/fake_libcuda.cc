@@ -27,6 +27,8 @@ struct LaunchConfig {
 FAKE_API Fake* fake_cuda() { return &state; }
 
 FAKE_API int cuInit(unsigned) { return state.init_result; }
+// NVRTC, where it finds a libcuda.so.1, asks it for tables of its own; it does without them.
+FAKE_API int cuGetExportTable(const void** table, const void*) { return *table = nullptr, 500; }
 FAKE_API int cuDriverGetVersion(int* version) { return *version = state.version, 0; }
 FAKE_API int cuGetErrorName(int code, const char** name) {
   *name = code == 700   ? "CUDA_ERROR_ILLEGAL_ADDRESS"
