@@ -80,6 +80,9 @@ NvrtcSearch search_nvrtc() {
     search.name(file);
     return search.take();
   }
+  // Set by those who know better than this search, such as the Python package about the interpreter it runs in.
+  for (const std::string& folder : split(environment("RTJIT_NVRTC_PATH"), ':'))
+    if (!folder.empty()) search.folder(folder);
   search.place("the loader's path (LD_LIBRARY_PATH, ld.so.conf)");
   for (const char* bare : {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"}) search.name(bare);
   for (const char* variable : {"CUDA_HOME", "CUDA_PATH"})

@@ -124,6 +124,11 @@ TEST(NvrtcSearch, FindsWheelsNewestFirst) {
     if (candidate.starts_with(root.string())) ours.push_back(candidate);
   EXPECT_THAT(ours, ElementsAre(toolkit, cu13, cu12, home));
   EXPECT_EQ(search.candidates.front(), "libnvrtc.so.13");
+
+  // Who knows a folder, knows better than any search.
+  std::string told = touch("told/libnvrtc.so.13");
+  ScopedEnvironment path("RTJIT_NVRTC_PATH", (root / "nowhere").string() + "::" + (root / "told").string());
+  EXPECT_EQ(search_nvrtc().candidates.front(), told);
   fs::remove_all(root);
 }
 

@@ -237,7 +237,7 @@ class Doctor {
 
   void variables() {
     std::vector<std::string> set;
-    for (const char* name : {"RTJIT_CACHE", "RTJIT_NVRTC", "RTJIT_PACKS", "RTJIT_TOOL", "RTJIT_TRUST", "XDG_CACHE_HOME",
+    for (const char* name : {"RTJIT_CACHE", "RTJIT_NVRTC", "RTJIT_NVRTC_PATH", "RTJIT_PACKS", "RTJIT_TOOL", "RTJIT_TRUST", "XDG_CACHE_HOME",
                              "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES"}) {
       if (const std::string value = environment(name); !value.empty()) set.push_back(fmt::format("{}={}", name, value));
     }
