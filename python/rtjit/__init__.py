@@ -19,12 +19,17 @@ from ._rtjit import Kernel, Memory, TypedTensor, Weights, tensor
 from .errors import (
     Cancelled,
     CompileFailed,
+    CompilerTooOld,
     Corrupt,
     DeviceFault,
+    DriverTooOld,
     Error,
+    GpuBadState,
     Internal,
     InvalidArgument,
     IOFailed,
+    NoCompiler,
+    NoGpu,
     NotFound,
     OutOfMemory,
     ReadOnly,
@@ -34,8 +39,9 @@ from .errors import (
 )
 
 __all__ = [
-    "Cancelled", "CompileFailed", "Corrupt", "DeviceFault", "Error", "IOFailed", "Internal", "InvalidArgument", "Kernel",
-    "Library", "Memory", "NotFound", "OutOfMemory", "ReadOnly", "TimedOut", "TypedTensor", "Unavailable", "Unsupported",
+    "Cancelled", "CompileFailed", "CompilerTooOld", "Corrupt", "DeviceFault", "DriverTooOld", "Error", "GpuBadState",
+    "IOFailed", "Internal", "InvalidArgument", "Kernel", "Library", "Memory", "NoCompiler", "NoGpu", "NotFound", "OutOfMemory",
+    "ReadOnly", "TimedOut", "TypedTensor", "Unavailable", "Unsupported",
     "Weights", "empty", "open", "tensor", "version",
 ]  # fmt: skip
 

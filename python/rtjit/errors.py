@@ -71,10 +71,36 @@ class Internal(Error):
     status = "internal"
 
 
+class DriverTooOld(Error):
+    status = "driver_too_old"
+
+
+class NoGpu(Error):
+    """A driver, but no GPU that it offers."""
+
+    status = "no_gpu"
+
+
+class GpuBadState(Error):
+    """A GPU that cannot be used: held by another process, not ready, or broken."""
+
+    status = "gpu_bad_state"
+
+
+class NoCompiler(Error):
+    """NVRTC was not found where it is needed."""
+
+    status = "no_compiler"
+
+
+class CompilerTooOld(Error):
+    status = "compiler_too_old"
+
+
 # By the number of the status; index 0 is RTJIT_OK.
 _CLASSES = (
     Error, InvalidArgument, Unsupported, NotFound, Unavailable, CompileFailed, TimedOut, DeviceFault, OutOfMemory, IOFailed,
-    Corrupt, ReadOnly, Cancelled, Internal,
+    Corrupt, ReadOnly, Cancelled, Internal, DriverTooOld, NoGpu, GpuBadState, NoCompiler, CompilerTooOld,
 )  # fmt: skip
 
 
