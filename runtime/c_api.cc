@@ -182,8 +182,11 @@ Result<OpenOptions> read_open_options(const rtjit_open_options* given) {
     case RTJIT_MISS_FAIL:
       options.miss_policy = MissPolicy::fail;
       break;
+    case RTJIT_MISS_BACKGROUND:
+      options.miss_policy = MissPolicy::background;
+      break;
     default:
-      return make_error(ErrorCode::invalid_argument, "options->miss_policy: {}, allowed are 0 to 3",
+      return make_error(ErrorCode::invalid_argument, "options->miss_policy: {}, allowed are 0 to 4",
                         raw(from->miss_policy));
   }
   options.max_bucket = from->max_bucket;
@@ -257,12 +260,37 @@ rtjit_status rtjit_kernel_open(rtjit_library* library, const char* template_name
     if (!open_options) return open_options.error();
     auto handle = KernelHandle::open(library->context, template_name, problem, *open_options);
     if (!handle) return handle.error();
-    *kernel = new rtjit_kernel{std::move(*handle)};
+    const std::string canonical = (*handle)->problem().canonical();
+    auto opened = std::make_unique<rtjit_kernel>(std::move(*handle), canonical, library->open_kernels);
+    library->open_kernels->add(template_name, problem, opened.get());
+    library->open_kernels->add(template_name, canonical, opened.get());
+    *kernel = opened.release();
     return {};
   });
 }
 
-void rtjit_kernel_close(rtjit_kernel* kernel) { delete kernel; }
+rtjit_status rtjit_kernel_find(rtjit_library* library, const char* template_name, const char* problem,
+                               rtjit_kernel** kernel) {
+  if (kernel != nullptr) *kernel = nullptr;
+  return guarded([&]() -> Status {
+    if (library == nullptr) return null_argument("library");
+    if (template_name == nullptr) return null_argument("template_name");
+    if (problem == nullptr) return null_argument("problem");
+    if (kernel == nullptr) return null_argument("kernel");
+    *kernel = library->open_kernels->find(template_name, problem);
+    if (*kernel != nullptr) return {};
+    return make_error(ErrorCode::not_found, "{} {}: not open in this library; rtjit_kernel_open opens it", template_name,
+                      problem);
+  });
+}
+
+void rtjit_kernel_close(rtjit_kernel* kernel) {
+  if (kernel != nullptr && kernel->open_kernels->release(kernel)) delete kernel;
+}
+
+const char* rtjit_kernel_problem(const rtjit_kernel* kernel) {
+  return kernel == nullptr ? "" : kernel->problem.c_str();
+}
 
 rtjit_status rtjit_kernel_workspace_size(const rtjit_kernel* kernel, int64_t bucket_value, size_t* bytes) {
   return guarded([&]() -> Status {
@@ -323,6 +351,7 @@ rtjit_status rtjit_weights_adopt(const rtjit_kernel* kernel, const char* layout,
                         handle.layout());
     }
     if (Status status = check_packed(handle, packed, packed_bytes); !status) return status;
+    if (Status status = handle.check_addresses({}, reinterpret_cast<DevicePtr>(packed), 0); !status) return status;
     *weights = new rtjit_weights{handle.layout(), reinterpret_cast<DevicePtr>(packed),
                                  static_cast<int64_t>(packed_bytes)};
     return {};
@@ -346,6 +375,43 @@ rtjit_status rtjit_kernel_launch(const rtjit_kernel* kernel, const rtjit_weights
   });
 }
 
+rtjit_status rtjit_kernel_freeze(rtjit_kernel* kernel, const rtjit_weights* weights, const rtjit_tensor* arguments,
+                                 size_t count, void* workspace, size_t workspace_bytes, void* stream,
+                                 rtjit_frozen** frozen) {
+  if (frozen != nullptr) *frozen = nullptr;
+  return guarded([&]() -> Status {
+    if (kernel == nullptr) return null_argument("kernel");
+    if (frozen == nullptr) return null_argument("frozen");
+    if (Status status = check_weights(*kernel->handle, weights); !status) return status;
+    TensorList tensors;
+    if (Status status = tensors.read("arguments", arguments, count); !status) return status;
+    auto launch = kernel->handle->freeze(tensors.list(), weights == nullptr ? 0 : weights->data,
+                                         weights == nullptr ? 0 : weights->bytes, reinterpret_cast<DevicePtr>(workspace),
+                                         static_cast<int64_t>(workspace_bytes), stream);
+    if (!launch) return launch.error();
+    *frozen = new rtjit_frozen{std::move(*launch)};
+    return {};
+  });
+}
+
+rtjit_status rtjit_frozen_launch(const rtjit_frozen* frozen, void* stream) {
+  return guarded([&]() -> Status {
+    if (frozen == nullptr) return null_argument("frozen");
+    return frozen->launch->launch(stream);
+  });
+}
+
+rtjit_status rtjit_frozen_launch_at(const rtjit_frozen* frozen, void* const* data, size_t count, void* stream) {
+  static_assert(sizeof(void*) == sizeof(DevicePtr));
+  return guarded([&]() -> Status {
+    if (frozen == nullptr) return null_argument("frozen");
+    if (data == nullptr && count > 0) return null_argument("data");
+    return frozen->launch->launch(std::span(reinterpret_cast<const DevicePtr*>(data), count), stream);
+  });
+}
+
+void rtjit_frozen_free(rtjit_frozen* frozen) { delete frozen; }
+
 const char* rtjit_kernel_provenance(const rtjit_kernel* kernel, int64_t bucket_value) {
   return kernel == nullptr ? "" : kernel->handle->provenance(bucket_value).c_str();
 }
@@ -355,4 +421,8 @@ rtjit_status rtjit_kernel_refresh(rtjit_kernel* kernel) {
     if (kernel == nullptr) return null_argument("kernel");
     return kernel->handle->refresh();
   });
+}
+
+int32_t rtjit_kernel_is_tuning(const rtjit_kernel* kernel) {
+  return kernel != nullptr && kernel->handle->tuning() ? 1 : 0;
 }

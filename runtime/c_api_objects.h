@@ -2,19 +2,33 @@
 // their own.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "rtjit.h"
 #include "runtime/context.h"
 #include "runtime/handle.h"
+#include "runtime/open_kernels.h"
 
 struct rtjit_library {
   std::shared_ptr<rtjit::Context> context;
+  std::shared_ptr<rtjit::OpenKernels> open_kernels = std::make_shared<rtjit::OpenKernels>();
 };
 
 struct rtjit_kernel {
+  rtjit_kernel(std::unique_ptr<rtjit::KernelHandle> opened, std::string canonical,
+               std::shared_ptr<rtjit::OpenKernels> siblings)
+      : handle(std::move(opened)), problem(std::move(canonical)), open_kernels(std::move(siblings)) {}
   std::unique_ptr<rtjit::KernelHandle> handle;
+  std::string problem;                               // canonical
+  std::shared_ptr<rtjit::OpenKernels> open_kernels;  // of its library, which it may outlive
+  std::atomic<int> references{1};
+};
+
+struct rtjit_frozen {
+  std::unique_ptr<rtjit::FrozenLaunch> launch;
 };
 
 struct rtjit_weights {

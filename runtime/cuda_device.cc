@@ -28,6 +28,7 @@ class PrimaryContext {
 
   const cuda::Driver& driver() const { return *driver_; }
   cuda::Context handle() const { return context_; }
+  cuda::Device device() const { return device_; }
 
  private:
   PrimaryContext(DriverPtr driver, cuda::Device device, cuda::Context context)
@@ -57,6 +58,25 @@ class ContextScope {
  private:
   const cuda::Driver& driver_;
   bool pushed_ = false;
+};
+
+// For what would break another thread's stream capture, or this one's: loading modules and allocating. The
+// program's own captures are not touched by it, which is what the mode "relaxed" states.
+class CaptureTolerantScope {
+ public:
+  explicit CaptureTolerantScope(const cuda::Driver& driver) : driver_(driver) {
+    changed_ = driver_.exchange_capture_mode(&mode_) == cuda::kSuccess;
+  }
+  ~CaptureTolerantScope() {
+    if (changed_) driver_.exchange_capture_mode(&mode_);
+  }
+  CaptureTolerantScope(const CaptureTolerantScope&) = delete;
+  CaptureTolerantScope& operator=(const CaptureTolerantScope&) = delete;
+
+ private:
+  const cuda::Driver& driver_;
+  int mode_ = cuda::kCaptureRelaxed;
+  bool changed_ = false;
 };
 
 class CudaKernel final : public Kernel {
@@ -97,6 +117,7 @@ class CudaModule final : public Module {
   CudaModule(ContextPtr context, cuda::Module module) : context_(std::move(context)), module_(module) {}
   ~CudaModule() override {
     ContextScope scope(*context_);
+    CaptureTolerantScope tolerant(context_->driver());
     context_->driver().module_unload(module_);
   }
   Result<const Kernel*> kernel(const std::string& symbol) const override {
@@ -167,12 +188,17 @@ int tensor_map_dtype(DType dtype) {
 class CudaDevice final : public Device {
  public:
   CudaDevice(ContextPtr context, DeviceInfo info)
-      : context_(std::move(context)), driver_(context_->driver()), info_(std::move(info)) {}
+      : context_(std::move(context)), driver_(context_->driver()), info_(std::move(info)) {
+    int value = 0;
+    cuda::Result code = driver_.device_attribute(&value, cuda::kPageableMemoryAccess, context_->device());
+    reaches_pageable_memory_ = code == cuda::kSuccess && value != 0;
+  }
 
   const DeviceInfo& info() const override { return info_; }
 
   Result<DevicePtr> allocate(size_t bytes) override {
     ContextScope scope(*context_);
+    CaptureTolerantScope tolerant(driver_);
     cuda::DevicePointer pointer = 0;
     cuda::Result code = driver_.memory_allocate(&pointer, std::max<size_t>(bytes, 1));
     if (code != cuda::kSuccess) {
@@ -185,6 +211,7 @@ class CudaDevice final : public Device {
   void free(DevicePtr pointer) override {
     if (pointer == 0) return;
     ContextScope scope(*context_);
+    CaptureTolerantScope tolerant(driver_);
     driver_.memory_free(pointer);  // after a fault this fails too, and nothing is left to be done about it
   }
 
@@ -213,6 +240,7 @@ class CudaDevice final : public Device {
 
   Result<std::unique_ptr<Module>> load(const Binary& binary) override {
     ContextScope scope(*context_);
+    CaptureTolerantScope tolerant(driver_);
     std::array<char, 4096> log{};
     int options[] = {cuda::kJitErrorLogBuffer, cuda::kJitErrorLogBufferBytes};
     void* values[] = {log.data(), reinterpret_cast<void*>(log.size() - 1)};
@@ -241,6 +269,7 @@ class CudaDevice final : public Device {
                         with_thousands(info_.limits.smem_per_block));
     }
     ContextScope scope(*context_);
+    CaptureTolerantScope tolerant(driver_);
     // Only ever raised: another handle may share the module and need more.
     if (cuda_kernel.attribute(cuda::kFunctionMaxDynamicSmem) >= dynamic_smem) return {};
     cuda::Result code = driver_.function_set(cuda_kernel.function(), cuda::kFunctionMaxDynamicSmem,
@@ -251,31 +280,18 @@ class CudaDevice final : public Device {
   Status launch(const Kernel& kernel, const LaunchConfig& config, void** arguments,
                 StreamHandle stream) override {
     ContextScope scope(*context_);
-    cuda::LaunchAttribute attributes[2];
-    cuda::LaunchConfig launch{};
-    std::copy(config.grid.begin(), config.grid.end(), launch.grid);
-    std::copy(config.block.begin(), config.block.end(), launch.block);
-    launch.dynamic_smem = config.dynamic_smem;
-    launch.stream = static_cast<cuda::Stream>(stream);
-    launch.attributes = attributes;
-    if (config.cluster[0] * config.cluster[1] * config.cluster[2] > 1) {
-      cuda::LaunchAttribute& attribute = attributes[launch.attribute_count++];
-      attribute.id = cuda::kClusterDimension;
-      std::copy(config.cluster.begin(), config.cluster.end(), attribute.value.cluster);
+    return launch_here(kernel, config, arguments, stream);
+  }
+
+  Status launch_all(std::span<const PreparedLaunch> launches, void** arguments,
+                    StreamHandle stream) override {
+    ContextScope scope(*context_);
+    for (const PreparedLaunch& prepared : launches) {
+      Status status =
+          launch_here(*prepared.kernel, prepared.config, arguments + prepared.first_argument, stream);
+      if (!status) return status;
     }
-    if (config.pdl) {
-      cuda::LaunchAttribute& attribute = attributes[launch.attribute_count++];
-      attribute.id = cuda::kProgrammaticStreamSerialization;
-      attribute.value.programmatic_serialization = 1;
-    }
-    cuda::Result code =
-        driver_.launch(&launch, static_cast<const CudaKernel&>(kernel).function(), arguments, nullptr);
-    if (code == cuda::kSuccess) return {};
-    return driver_.error(
-        code,
-        fmt::format("launching {} (grid {}x{}x{}, block {}x{}x{}, {} B of dynamic shared memory)",
-                    static_cast<const CudaKernel&>(kernel).symbol(), config.grid[0], config.grid[1],
-                    config.grid[2], config.block[0], config.block[1], config.block[2], config.dynamic_smem));
+    return {};
   }
 
   Status encode_tensor_map(const TensorMapRequest& request, TensorMapBytes* out) const override {
@@ -352,7 +368,67 @@ class CudaDevice final : public Device {
     return check(driver_.context_set_current(context_->handle()), "making the device current");
   }
 
+  bool is_capturing(StreamHandle stream) const override {
+    ContextScope scope(*context_);
+    int status = cuda::kCaptureStatusNone;
+    // The legacy stream answers with an error while any other stream is capturing.
+    cuda::Result code = driver_.stream_is_capturing(static_cast<cuda::Stream>(stream), &status);
+    return code != cuda::kSuccess || status != cuda::kCaptureStatusNone;
+  }
+
+  Status check_address(DevicePtr address) const override {
+    ContextScope scope(*context_);
+    unsigned type = 0;
+    cuda::Result code = driver_.pointer_attribute(&type, cuda::kPointerMemoryType, address);
+    if (code == cuda::kInvalidValue) {
+      if (reaches_pageable_memory_) return {};
+      return make_error(ErrorCode::invalid_argument,
+                        "pointer {:#x} is no memory that the CUDA driver knows; allocate it on GPU {}",
+                        address, info_.ordinal);
+    }
+    if (code != cuda::kSuccess || type != cuda::kMemoryTypeDevice)
+      return {};  // page-locked host memory is reached
+    int managed = 0, ordinal = info_.ordinal;
+    driver_.pointer_attribute(&managed, cuda::kPointerIsManaged, address);
+    if (managed != 0) return {};
+    code = driver_.pointer_attribute(&ordinal, cuda::kPointerDeviceOrdinal, address);
+    if (code != cuda::kSuccess || ordinal == info_.ordinal) return {};
+    return make_error(ErrorCode::invalid_argument,
+                      "pointer {:#x} is memory of GPU {}, this kernel runs on GPU {}", address, ordinal,
+                      info_.ordinal);
+  }
+
  private:
+  Status launch_here(const Kernel& kernel, const LaunchConfig& config, void** arguments,
+                     StreamHandle stream) {
+    cuda::LaunchConfig launch;
+    std::copy(config.grid.begin(), config.grid.end(), launch.grid);
+    std::copy(config.block.begin(), config.block.end(), launch.block);
+    launch.dynamic_smem = config.dynamic_smem;
+    launch.stream = static_cast<cuda::Stream>(stream);
+    launch.attribute_count = 0;
+    cuda::LaunchAttribute attributes[2];
+    launch.attributes = attributes;
+    if (config.cluster[0] * config.cluster[1] * config.cluster[2] > 1) {
+      cuda::LaunchAttribute& attribute = attributes[launch.attribute_count++];
+      attribute.id = cuda::kClusterDimension;
+      std::copy(config.cluster.begin(), config.cluster.end(), attribute.value.cluster);
+    }
+    if (config.pdl) {
+      cuda::LaunchAttribute& attribute = attributes[launch.attribute_count++];
+      attribute.id = cuda::kProgrammaticStreamSerialization;
+      attribute.value.programmatic_serialization = 1;
+    }
+    cuda::Result code =
+        driver_.launch(&launch, static_cast<const CudaKernel&>(kernel).function(), arguments, nullptr);
+    if (code == cuda::kSuccess) return {};
+    return driver_.error(
+        code,
+        fmt::format("launching {} (grid {}x{}x{}, block {}x{}x{}, {} B of dynamic shared memory)",
+                    static_cast<const CudaKernel&>(kernel).symbol(), config.grid[0], config.grid[1],
+                    config.grid[2], config.block[0], config.block[1], config.block[2], config.dynamic_smem));
+  }
+
   Status check(cuda::Result code, const char* doing) const {
     if (code == cuda::kSuccess) return {};
     return driver_.error(code, doing);
@@ -377,6 +453,7 @@ class CudaDevice final : public Device {
   ContextPtr context_;
   const cuda::Driver& driver_;
   DeviceInfo info_;
+  bool reaches_pageable_memory_ = false;  // kernels read and write what malloc() gave
 };
 
 }  // namespace

@@ -83,6 +83,9 @@ rtjit::Result<std::shared_ptr<const Driver>> Driver::open(const char* library) {
   need("cuEventRecord", &d.event_record);
   need("cuEventSynchronize", &d.event_synchronize);
   need("cuEventElapsedTime", &d.event_elapsed);
+  need("cuPointerGetAttribute", &d.pointer_attribute);
+  need("cuStreamIsCapturing", &d.stream_is_capturing);
+  need("cuThreadExchangeStreamCaptureMode", &d.exchange_capture_mode);
   find(handle, "cuFuncLoad", &d.function_load);
   find(handle, "cuTensorMapEncodeTiled", &d.tensor_map_tiled);
   if (!missing.empty()) {

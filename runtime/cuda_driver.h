@@ -26,6 +26,7 @@ using GraphExec = struct GraphExecHandle*;
 
 constexpr Result kSuccess = 0;
 constexpr Result kOutOfMemory = 2;
+constexpr Result kInvalidValue = 1;
 constexpr Result kNoDevice = 100;
 
 // CUdevice_attribute
@@ -42,11 +43,20 @@ enum Attribute : int {
   kMinor = 76,
   kSmemPerSm = 81,
   kRegistersPerSm = 82,
+  kPageableMemoryAccess = 88,
   kSmemPerBlockOptin = 97,
   kBlocksPerSm = 106,
   kReservedSmemPerBlock = 111,
   kClusterLaunch = 120,
 };
+
+// CUpointer_attribute
+enum PointerAttribute : int {
+  kPointerMemoryType = 2,
+  kPointerIsManaged = 8,
+  kPointerDeviceOrdinal = 9,
+};
+constexpr unsigned kMemoryTypeDevice = 2;  // CU_MEMORYTYPE_DEVICE
 
 // CUfunction_attribute
 enum FunctionAttribute : int {
@@ -85,6 +95,8 @@ struct LaunchConfig {
 
 constexpr unsigned kStreamNonBlocking = 1;  // CU_STREAM_NON_BLOCKING
 constexpr int kCaptureThreadLocal = 1;      // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+constexpr int kCaptureRelaxed = 2;          // CU_STREAM_CAPTURE_MODE_RELAXED
+constexpr int kCaptureStatusNone = 0;       // CU_STREAM_CAPTURE_STATUS_NONE
 constexpr int kJitErrorLogBuffer = 5;       // CU_JIT_ERROR_LOG_BUFFER
 constexpr int kJitErrorLogBufferBytes = 6;  // CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES
 
@@ -142,6 +154,9 @@ class Driver {
   Result (*event_record)(Event, Stream) = nullptr;
   Result (*event_synchronize)(Event) = nullptr;
   Result (*event_elapsed)(float*, Event, Event) = nullptr;
+  Result (*pointer_attribute)(void*, int, DevicePointer) = nullptr;
+  Result (*stream_is_capturing)(Stream, int*) = nullptr;
+  Result (*exchange_capture_mode)(int*) = nullptr;  // cuThreadExchangeStreamCaptureMode
   // null before CUDA 12.0
   Result (*tensor_map_tiled)(void* map, int dtype, uint32_t rank, void* base, const uint64_t* dims,
                              const uint64_t* strides, const uint32_t* box, const uint32_t* element_strides,

@@ -4,6 +4,14 @@
 
 namespace rtjit {
 
+Status Device::launch_all(std::span<const PreparedLaunch> launches, void** arguments, StreamHandle stream) {
+  for (const PreparedLaunch& prepared : launches) {
+    Status status = launch(*prepared.kernel, prepared.config, arguments + prepared.first_argument, stream);
+    if (!status) return status;
+  }
+  return {};
+}
+
 TargetFacts DeviceInfo::facts() const {
   TargetFacts facts = target.facts();
   facts.smem_per_block = limits.smem_per_block;

@@ -69,6 +69,13 @@ struct LaunchConfig {
   bool pdl = false;
 };
 
+// One launch of a sequence. Its parameters are those from `first_argument` on in the sequence's array.
+struct PreparedLaunch {
+  const Kernel* kernel = nullptr;
+  LaunchConfig config;
+  size_t first_argument = 0;
+};
+
 // A recorded sequence of launches that can be replayed and timed.
 class Graph {
  public:
@@ -95,6 +102,8 @@ class Device {
   // HOT. `arguments`: one pointer per kernel parameter to its value, as cuLaunchKernel takes them.
   virtual Status launch(const Kernel& kernel, const LaunchConfig& config, void** arguments,
                         StreamHandle stream) = 0;
+  // HOT. launch() of each, in order, until one fails.
+  virtual Status launch_all(std::span<const PreparedLaunch> launches, void** arguments, StreamHandle stream);
   virtual Status encode_tensor_map(const TensorMapRequest& request, TensorMapBytes* out) const = 0;  // HOT
 
   virtual Result<StreamHandle> create_stream() = 0;
@@ -105,6 +114,12 @@ class Device {
   virtual Result<std::unique_ptr<Graph>> capture(const std::function<Status(StreamHandle)>& record) = 0;
   // Milliseconds that the device needed for work enqueued by `work` on the stream (events around it).
   virtual Result<double> elapsed_ms(StreamHandle stream, const std::function<Status(StreamHandle)>& work) = 0;
+
+  // Whether what is enqueued on the stream is recorded instead of run.
+  virtual bool is_capturing(StreamHandle) const { return false; }
+  // ErrorCode::invalid_argument, without the argument's name, when the address is known not to be usable from
+  // this device: memory of another GPU, or none that the driver knows. Cheap, but not for every launch.
+  virtual Status check_address(DevicePtr) const { return {}; }
 
   // Makes this device current on the calling thread, where the backend has such a notion.
   virtual Status make_current() = 0;

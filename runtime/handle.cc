@@ -71,8 +71,10 @@ Result<std::unique_ptr<KernelHandle>> KernelHandle::open(std::shared_ptr<Context
   handle->binaries_ = std::make_unique<BinaryProvider>(*handle->context_, handle->tmpl_, handle->problem_);
   auto table = handle->make_table();
   if (!table) return table.error();
-  handle->table_ = std::move(*table);
+  handle->table_ = table->get();
+  handle->tables_.push_back(std::move(*table));
   if (Status status = handle->make_packing(); !status) return status.error();
+  if (options.miss_policy == MissPolicy::background) handle->tune_in_background(*handle->table_);
   return handle;
 }
 
@@ -97,14 +99,14 @@ Result<std::unique_ptr<KernelHandle::Table>> KernelHandle::make_table() {
       if (!created) return created.error();
       pipeline = std::move(*created);
     }
-    table->entries.push_back({bucket.bucket, pipeline, bucket.provenance()});
+    table->entries.push_back({bucket.bucket, pipeline, bucket.provenance(), bucket.missed});
   }
   return table;
 }
 
 // What does not depend on the choices: packing, the packed size, where the bucket scalar is read from.
 Status KernelHandle::make_packing() {
-  const LaunchPlan& plan = table_->entries[0].pipeline->plan();
+  const LaunchPlan& plan = table_.load()->entries[0].pipeline->plan();
   auto bytes = plan.total_bytes(BufferSpec::Kind::packed, 0);
   if (!bytes) return bytes.error();
   packed_bytes_ = *bytes;
@@ -132,16 +134,14 @@ Status KernelHandle::make_packing() {
   return {};
 }
 
-size_t KernelHandle::index_for(int64_t value) const {
-  const auto& entries = table_->entries;
+const KernelHandle::Entry& KernelHandle::entry_for(int64_t value) const {
+  const auto& entries = table_.load(std::memory_order_acquire)->entries;
   size_t index = 0;
   while (index + 1 < entries.size() && entries[index].bucket < value) ++index;
-  return index;
+  return entries[index];
 }
 
-const std::string& KernelHandle::provenance(int64_t value) const {
-  return table_->entries[index_for(value)].provenance;
-}
+const std::string& KernelHandle::provenance(int64_t value) const { return entry_for(value).provenance; }
 
 Result<int64_t> KernelHandle::workspace_bytes(int64_t value) const {
   if (value < 0) {
@@ -166,6 +166,22 @@ Result<int64_t> KernelHandle::workspace_bytes(int64_t value) const {
   return best;
 }
 
+Status KernelHandle::check_addresses(std::span<const TensorArg> arguments, DevicePtr packed,
+                                     DevicePtr workspace) const {
+  const Device& device = context_->device();
+  const auto check = [&](std::string_view name, DevicePtr address) -> Status {
+    if (address == 0) return {};
+    Status status = device.check_address(address);
+    if (status) return status;
+    return status.error().with_context(name);
+  };
+  for (const TensorArg& argument : arguments) {
+    if (Status status = check(argument.name, argument.data); !status) return status;
+  }
+  if (Status status = check("packed weights", packed); !status) return status;
+  return check("workspace", workspace);
+}
+
 Status KernelHandle::pack(std::span<const TensorArg> inputs, DevicePtr packed, int64_t packed_bytes,
                           StreamHandle stream) const {
   if (packing_ == nullptr) {
@@ -173,6 +189,7 @@ Status KernelHandle::pack(std::span<const TensorArg> inputs, DevicePtr packed, i
   }
   BoundArguments bound;
   Status status = bind_arguments(packing_->plan(), ArgumentSpec::Role::pack, inputs, &bound);
+  if (status) status = check_addresses(inputs, packed, 0);
   if (!status) return status;
   return packing_->launch(bound, 0, 0, packed, packed_bytes, stream);
 }
@@ -189,27 +206,81 @@ bool KernelHandle::bucket_value(std::span<const TensorArg> arguments, int64_t* v
   return false;
 }
 
-Status KernelHandle::launch(std::span<const TensorArg> arguments, DevicePtr packed, int64_t packed_bytes,
-                            DevicePtr workspace, int64_t workspace_bytes, StreamHandle stream) const {
+Result<const Pipeline*> KernelHandle::pipeline_for(std::span<const TensorArg> arguments,
+                                                   std::shared_ptr<const Pipeline>* owner) const {
   int64_t value = 0;
   bucket_value(arguments, &value);  // unknown: binding says what is missing
-  if (options_.max_bucket > 0 && value > table_->entries.back().bucket && value > options_.max_bucket) {
+  const Entry& entry = entry_for(value);
+  if (options_.max_bucket > 0 && value > buckets_.back() && value > options_.max_bucket) {
     return make_error(ErrorCode::invalid_argument, "{} = {}: this kernel was opened for at most {}",
                       tmpl_->bucket_scalar, value, options_.max_bucket);
   }
-  const Pipeline& pipeline = *table_->entries[index_for(value)].pipeline;
+  if (owner != nullptr) *owner = entry.pipeline;
+  return entry.pipeline.get();
+}
+
+Status KernelHandle::launch(std::span<const TensorArg> arguments, DevicePtr packed, int64_t packed_bytes,
+                            DevicePtr workspace, int64_t workspace_bytes, StreamHandle stream) const {
+  auto pipeline = pipeline_for(arguments);
+  if (!pipeline) return pipeline.error();
   BoundArguments bound;
-  Status status = bind_arguments(pipeline.plan(), ArgumentSpec::Role::launch, arguments, &bound);
+  Status status = bind_arguments((*pipeline)->plan(), ArgumentSpec::Role::launch, arguments, &bound);
+  if (status && unchecked_launches_.load(std::memory_order_relaxed) > 0) {
+    unchecked_launches_.fetch_sub(1, std::memory_order_relaxed);
+    status = check_addresses(arguments, packed, workspace);
+  }
   if (!status) return status;
-  return pipeline.launch(bound, workspace, workspace_bytes, packed, packed_bytes, stream);
+  return (*pipeline)->launch(bound, workspace, workspace_bytes, packed, packed_bytes, stream);
+}
+
+Result<std::unique_ptr<FrozenLaunch>> KernelHandle::freeze(std::span<const TensorArg> arguments,
+                                                           DevicePtr packed, int64_t packed_bytes,
+                                                           DevicePtr workspace, int64_t workspace_bytes,
+                                                           StreamHandle stream) {
+  if (background_ != nullptr && !context_->device().is_capturing(stream) && background_->take_news()) {
+    if (Status status = refresh(); !status) {
+      context_->log(LogLevel::warning,
+                    fmt::format("{}: what was tuned in the background cannot be taken over: {}", tmpl_->name,
+                                status.error().message));
+    }
+  }
+  std::shared_ptr<const Pipeline> owner;
+  auto pipeline = pipeline_for(arguments, &owner);
+  if (!pipeline) return pipeline.error();
+  BoundArguments bound;
+  Status status = bind_arguments((*pipeline)->plan(), ArgumentSpec::Role::launch, arguments, &bound);
+  if (status) status = check_addresses(arguments, packed, workspace);
+  if (!status) return status.error();
+  auto parts = (*pipeline)->freeze(bound, workspace, workspace_bytes, packed, packed_bytes);
+  if (!parts) return parts.error();
+  std::vector<FrozenLaunch::Input> inputs;
+  for (const TensorArg& argument : arguments) {
+    const auto& specs = tmpl_->arguments;
+    auto spec =
+        std::find_if(specs.begin(), specs.end(), [&](const auto& s) { return s.name == argument.name; });
+    inputs.push_back({spec->name, static_cast<int>(spec - specs.begin()), spec->align, argument.data});
+  }
+  return std::make_unique<FrozenLaunch>(context_, std::move(owner), context_->device(), std::move(*parts),
+                                        std::move(inputs));
+}
+
+void KernelHandle::tune_in_background(const Table& table) {
+  std::vector<int64_t> missed;
+  for (const Entry& entry : table.entries) {
+    if (entry.missed) missed.push_back(entry.bucket);
+  }
+  if (missed.empty()) return;
+  background_ = std::make_unique<BackgroundTune>(context_, tmpl_, problem_, std::move(missed));
 }
 
 Status KernelHandle::refresh() {
+  const std::lock_guard lock(refresh_mutex_);
   // Rows that were read when the kernel was opened are out of date now.
   binaries_ = std::make_unique<BinaryProvider>(*context_, tmpl_, problem_);
   auto table = make_table();
   if (!table) return table.error();
-  former_.push_back(std::exchange(table_, std::move(*table)));
+  tables_.push_back(std::move(*table));
+  table_.store(tables_.back().get(), std::memory_order_release);
   return {};
 }
 

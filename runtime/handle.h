@@ -1,6 +1,7 @@
 // A kernel: a template opened for one problem on one device, ready to launch in every bucket.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -8,7 +9,9 @@
 #include <vector>
 
 #include "base/result.h"
+#include "runtime/background_tune.h"
 #include "runtime/context.h"
+#include "runtime/frozen_launch.h"
 #include "runtime/launcher.h"
 #include "runtime/resolve.h"
 
@@ -20,7 +23,7 @@ struct OpenOptions {
   std::vector<std::string> configs;  // overrides, see parse_stage_override
 };
 
-// Thread-safe except for refresh().
+// Thread-safe.
 class KernelHandle {
  public:
   // `problem`: "preset=...", "key=value,..." or both. Everything that a launch may need is compiled and
@@ -45,31 +48,50 @@ class KernelHandle {
   Status launch(std::span<const TensorArg> arguments, DevicePtr packed, int64_t packed_bytes,
                 DevicePtr workspace, int64_t workspace_bytes, StreamHandle stream) const;
 
+  // Decides a launch ahead; it stays valid whatever becomes of the handle. Takes over first what a background
+  // tune has found since, unless `stream` is being captured: loading kernels does not belong into a capture.
+  Result<std::unique_ptr<FrozenLaunch>> freeze(std::span<const TensorArg> arguments, DevicePtr packed,
+                                               int64_t packed_bytes, DevicePtr workspace,
+                                               int64_t workspace_bytes, StreamHandle stream);
+
   // Why this config serves `value`. Lives as long as the handle.
   const std::string& provenance(int64_t value) const;
   // The pipeline that serves `value`, for tools.
-  const Pipeline& pipeline(int64_t value) const { return *table_->entries[index_for(value)].pipeline; }
+  const Pipeline& pipeline(int64_t value) const { return *entry_for(value).pipeline; }
 
   // (argument, dimension) pairs whose size is the bucket scalar.
   const std::vector<std::pair<int, int>>& bucket_sources() const { return bucket_sources_; }
 
-  // Looks the cache up again. Not while launching on other threads. The former choice stays loaded: captured
-  // graphs may hold its kernels.
+  // Looks the cache up again. Launches of other threads go on with the former choice until it is done. That
+  // stays loaded: captured graphs may hold its kernels.
   Status refresh();
+
+  // Whether a background tune still runs.
+  bool tuning() const { return background_ != nullptr && background_->running(); }
+
+  // Errors name an address that the device cannot use.
+  Status check_addresses(std::span<const TensorArg> arguments, DevicePtr packed, DevicePtr workspace) const;
 
  private:
   struct Entry {
     int64_t bucket = 0;
     std::shared_ptr<const Pipeline> pipeline;  // shared by buckets with equal choices
     std::string provenance;
+    bool missed = false;  // ResolvedBucket::missed
   };
   struct Table {
     std::vector<Entry> entries;  // by ascending bucket
   };
+  // Addresses of that many launches are looked at: mixing up devices is a mistake of the first launch, and
+  // asking the driver at each would cost as much as a launch.
+  static constexpr int kCheckedLaunches = 8;
   KernelHandle() = default;
   Result<std::unique_ptr<Table>> make_table();
   Status make_packing();
-  size_t index_for(int64_t value) const;
+  const Entry& entry_for(int64_t value) const;
+  Result<const Pipeline*> pipeline_for(std::span<const TensorArg> arguments,
+                                       std::shared_ptr<const Pipeline>* owner = nullptr) const;
+  void tune_in_background(const Table& table);
   bool bucket_value(std::span<const TensorArg> arguments, int64_t* value) const;
 
   std::shared_ptr<Context> context_;
@@ -84,8 +106,12 @@ class KernelHandle {
   ModuleCache modules_;
   std::unique_ptr<BinaryProvider> binaries_;
   std::unique_ptr<Pipeline> packing_;
-  std::unique_ptr<Table> table_;
-  std::vector<std::unique_ptr<Table>> former_;  // kept for captured graphs and for strings handed out
+  std::mutex refresh_mutex_;  // guards modules_, binaries_ and tables_
+  std::vector<std::unique_ptr<Table>>
+      tables_;  // the former ones: for captured graphs, strings and launches under way
+  std::atomic<const Table*> table_{nullptr};  // the last of them
+  mutable std::atomic<int> unchecked_launches_{kCheckedLaunches};
+  std::unique_ptr<BackgroundTune> background_;
 };
 
 }  // namespace rtjit

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "runtime/launch_frame.h"
 
 namespace rtjit {
 namespace {
@@ -23,22 +24,6 @@ int swizzle_bytes(const std::string& text) {
 }
 
 }  // namespace
-
-// Everything a launch needs besides the plan: about 7 KB of stack.
-struct Pipeline::Frame {
-  std::span<const int64_t> values;
-  std::array<DevicePtr, kMaxPlanPointers> pointers;
-  union Value {
-    DevicePtr pointer;
-    int32_t i32;
-    int64_t i64;
-    float f32;
-  };
-  std::array<Value, kMaxKernelArguments> arguments;
-  std::array<void*, kMaxKernelArguments> argument_pointers;
-  std::array<TensorMapBytes, kMaxTensorMaps> maps;
-  std::array<bool, kMaxTensorMaps> encoded{};
-};
 
 Result<std::shared_ptr<Module>> ModuleCache::load(Device& device,
                                                   const std::shared_ptr<const Binary>& binary) {
@@ -108,21 +93,33 @@ Pipeline::~Pipeline() = default;
 
 const Kernel& Pipeline::kernel(int launch) const { return *kernels_[static_cast<size_t>(launch)]; }
 
+Result<bool> Pipeline::begin(const BoundArguments& bound, DevicePtr workspace, int64_t workspace_bytes,
+                             DevicePtr packed, int64_t packed_bytes, Frame* frame) const {
+  if (!packing_ && bucket_slot_ >= 0 && bound.values[bucket_slot_] == 0) return false;
+  frame->values = {bound.values.data(), static_cast<size_t>(plan_.symbols().size())};
+  std::copy_n(bound.pointers.begin(), plan_.pointer_count(), frame->pointers.begin());
+  if (!packing_) {
+    Status status = check_block(BufferSpec::Kind::workspace, bound, workspace, workspace_bytes, frame);
+    if (!status) return status.error();
+  }
+  Status status = check_block(BufferSpec::Kind::packed, bound, packed, packed_bytes, frame);
+  if (!status) return status.error();
+  return true;
+}
+
 Status Pipeline::launch(const BoundArguments& bound, DevicePtr workspace, int64_t workspace_bytes,
                         DevicePtr packed, int64_t packed_bytes, StreamHandle stream, int only_stage) const {
-  if (!packing_ && bucket_slot_ >= 0 && bound.values[bucket_slot_] == 0) return {};
   Frame frame;
-  frame.values = {bound.values.data(), static_cast<size_t>(plan_.symbols().size())};
-  std::copy_n(bound.pointers.begin(), plan_.pointer_count(), frame.pointers.begin());
-  if (!packing_) {
-    Status status = check_block(BufferSpec::Kind::workspace, bound, workspace, workspace_bytes, &frame);
-    if (!status) return status;
-  }
-  Status status = check_block(BufferSpec::Kind::packed, bound, packed, packed_bytes, &frame);
-  if (!status) return status;
-  for (size_t i = 0; i < kernels_.size(); ++i) {
+  Result<bool> anything = begin(bound, workspace, workspace_bytes, packed, packed_bytes, &frame);
+  if (!anything) return anything.error();
+  for (size_t i = 0; *anything && i < kernels_.size(); ++i) {
     if (only_stage >= 0 && plan_.launches()[i].stage != only_stage) continue;
-    if (status = launch_one(static_cast<int>(i), &frame, stream); !status) return status;
+    LaunchConfig config;
+    Result<bool> launches = evaluate(static_cast<int>(i), &frame, &config);
+    if (!launches) return launches.error();
+    if (!*launches) continue;
+    Status status = device_.launch(*kernels_[i], config, frame.argument_pointers.data(), stream);
+    if (!status) return status;
   }
   return {};
 }
@@ -157,13 +154,13 @@ Status Pipeline::check_block(BufferSpec::Kind kind, const BoundArguments& bound,
   return {};
 }
 
-Status Pipeline::launch_one(int index, Frame* frame, StreamHandle stream) const {
+Result<bool> Pipeline::evaluate(int index, Frame* frame, LaunchConfig* out) const {
   const PlanLaunch& launch = plan_.launches()[static_cast<size_t>(index)];
   auto when = launch.when.evaluate(frame->values);
   if (!when) return failed_formula(launch.kernel, "condition", launch.when);
-  if (*when == 0) return {};
+  if (*when == 0) return false;
 
-  LaunchConfig config;
+  LaunchConfig& config = *out;
   config.pdl = launch.pdl;
   constexpr std::array<int64_t, 3> kMaxGrid = {2147483647, 65535, 65535};
   for (size_t d = 0; d < 3; ++d) {
@@ -173,7 +170,7 @@ Status Pipeline::launch_one(int index, Frame* frame, StreamHandle stream) const 
     if (!grid) return failed_formula(launch.kernel, "grid", launch.grid[d]);
     if (!block) return failed_formula(launch.kernel, "block", launch.block[d]);
     if (!cluster) return failed_formula(launch.kernel, "cluster", launch.cluster[d]);
-    if (*grid == 0) return {};
+    if (*grid == 0) return false;
     if (*grid < 0 || *grid > kMaxGrid[d] || *block < 1 || *block > 1024 || *cluster < 1 || *cluster > 1024) {
       return make_error(ErrorCode::unsupported,
                         "launching {}: dimension {} has grid {} (1 to {}), block {} (1 to 1024), cluster {}",
@@ -194,7 +191,7 @@ Status Pipeline::launch_one(int index, Frame* frame, StreamHandle stream) const 
 
   for (size_t i = 0; i < launch.arguments.size(); ++i) {
     const PlanArgument& argument = launch.arguments[i];
-    Frame::Value& value = frame->arguments[i];
+    KernelValue& value = frame->arguments[i];
     frame->argument_pointers[i] = &value;
     switch (argument.kind) {
       case PlanArgument::Kind::pointer:
@@ -224,8 +221,7 @@ Status Pipeline::launch_one(int index, Frame* frame, StreamHandle stream) const 
         break;
     }
   }
-  return device_.launch(*kernels_[static_cast<size_t>(index)], config, frame->argument_pointers.data(),
-                        stream);
+  return true;
 }
 
 Status Pipeline::encode_map(int index, Frame* frame) const {
@@ -239,14 +235,24 @@ Status Pipeline::encode_map(int index, Frame* frame) const {
     frame->encoded[slot] = true;
     return {};
   }
+  Result<TensorMapRequest> request = map_request(index, *frame);
+  if (!request) return request.error();
+  if (Status status = device_.encode_tensor_map(*request, &frame->maps[slot]); !status) return status;
+  frame->encoded[slot] = true;
+  return {};
+}
+
+Result<TensorMapRequest> Pipeline::map_request(int index, const Frame& frame) const {
+  auto slot = static_cast<size_t>(index);
+  const PlanTensorMap& map = plan_.tensor_maps()[slot];
   TensorMapRequest request;
-  request.base = frame->pointers[static_cast<size_t>(map.base)];
+  request.base = frame.pointers[static_cast<size_t>(map.base)];
   request.dtype = map.dtype;
   request.rank = static_cast<int>(map.dims.size());
   request.swizzle = swizzles_[slot];
   auto fill = [&](const std::vector<Formula>& formulas, auto& numbers) -> const Formula* {
     for (size_t i = 0; i < formulas.size(); ++i) {
-      auto value = formulas[i].evaluate(frame->values);
+      auto value = formulas[i].evaluate(frame.values);
       if (!value || *value < 0) return &formulas[i];
       numbers[i] = static_cast<typename std::decay_t<decltype(numbers)>::value_type>(*value);
     }
@@ -259,9 +265,7 @@ Status Pipeline::encode_map(int index, Frame* frame) const {
   }
   if (auto* formula = fill(map.box, request.box))
     return failed_formula("a kernel", "tensor map's box", *formula);
-  if (Status status = device_.encode_tensor_map(request, &frame->maps[slot]); !status) return status;
-  frame->encoded[slot] = true;
-  return {};
+  return request;
 }
 
 }  // namespace rtjit

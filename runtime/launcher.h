@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "runtime/device.h"
+#include "runtime/frozen_launch.h"
 #include "templates/launch_plan.h"
 
 namespace rtjit {
@@ -70,15 +71,24 @@ class Pipeline {
   Status launch(const BoundArguments& bound, DevicePtr workspace, int64_t workspace_bytes, DevicePtr packed,
                 int64_t packed_bytes, StreamHandle stream, int only_stage = -1) const;
 
+  // What launch() would do with these arguments, decided now. The pipeline must outlive the parts.
+  Result<FrozenParts> freeze(const BoundArguments& bound, DevicePtr workspace, int64_t workspace_bytes,
+                             DevicePtr packed, int64_t packed_bytes) const;
+
   // The loaded kernel of a launch, for occupancy and register facts.
   const Kernel& kernel(int launch) const;
 
  private:
   Pipeline(Device& device, LaunchPlan plan) : device_(device), plan_(std::move(plan)) {}
-  struct Frame;  // one launch's stack memory
+  struct Frame;  // one launch's stack memory (launch_frame.h)
+  // Points the frame at its buffers. False: there is nothing to launch.
+  Result<bool> begin(const BoundArguments& bound, DevicePtr workspace, int64_t workspace_bytes,
+                     DevicePtr packed, int64_t packed_bytes, Frame* frame) const;
   Status check_block(BufferSpec::Kind kind, const BoundArguments& bound, DevicePtr block, int64_t bytes,
                      Frame* frame) const;
-  Status launch_one(int index, Frame* frame, StreamHandle stream) const;
+  // Fills `config` and the frame's arguments. False: its condition does not hold, or its grid is empty.
+  Result<bool> evaluate(int index, Frame* frame, LaunchConfig* config) const;
+  Result<TensorMapRequest> map_request(int index, const Frame& frame) const;
   Status encode_map(int index, Frame* frame) const;
 
   Device& device_;

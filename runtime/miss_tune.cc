@@ -3,6 +3,10 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <memory>
+#include <optional>
+
 #include "base/environment.h"
 #include "base/process.h"
 #include "cache/key_locks.h"
@@ -12,6 +16,25 @@ namespace {
 
 // A whole model takes about a minute; a run that needs this long hangs.
 constexpr Milliseconds kTuneLimit = std::chrono::minutes(60);
+// How long it takes at most until a wish to stop is noticed.
+constexpr Milliseconds kGlance{100};
+
+bool wished(const std::atomic<bool>* stop) { return stop != nullptr && stop->load(); }
+
+Error stopped() { return make_error(ErrorCode::cancelled, "tuning was stopped: the kernel was closed"); }
+
+// Ranks that start together miss the same winners: one tunes, the others then only read what it found. Null: stopped.
+std::unique_ptr<KeyLocks> wait_for_turn(const Store& store, const std::string& key, const std::atomic<bool>* stop) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + kTuneLimit;
+  while (!wished(stop)) {
+    const auto begin = Clock::now();
+    auto lock = std::make_unique<KeyLocks>(store, std::vector<std::string>{key}, kGlance);
+    // What is refused at once is not held by another process: there is no place for locks.
+    if (lock->held() || Clock::now() - begin < kGlance / 2 || Clock::now() > deadline) return lock;
+  }
+  return nullptr;
+}
 
 }  // namespace
 
@@ -30,7 +53,7 @@ std::string tool_path() {
 }
 
 Status tune_on_miss(const Context& context, const Template& tmpl, const Problem& problem,
-                    const std::vector<int64_t>& buckets) {
+                    const std::vector<int64_t>& buckets, const std::atomic<bool>* stop) {
   auto info = context.store().info();
   if (!info) return info.error();
   if (!info->writable || info->path == ":memory:") {
@@ -53,16 +76,27 @@ Status tune_on_miss(const Context& context, const Template& tmpl, const Problem&
   for (const std::string& folder : context.options().template_folders) {
     options.arguments.insert(options.arguments.end(), {"--templates", folder});
   }
-  // Ranks that start together miss the same winners: one tunes, the others then only read what it found.
-  const KeyLocks lock(context.store(), {fmt::format("tune {} {}", tmpl.name, problem.canonical())}, kTuneLimit);
+  const auto turn = wait_for_turn(context.store(), fmt::format("tune {} {}", tmpl.name, problem.canonical()), stop);
+  if (turn == nullptr) return stopped();
   context.log(LogLevel::info, fmt::format("running {}", fmt::join(options.arguments, " ")));
-  auto outcome = run_process(options, kTuneLimit);
-  if (!outcome) return outcome.error();
-  if (outcome->exit.ok()) return {};
-  std::string_view words = outcome->error_output;
+  auto child = ChildProcess::start(options);
+  if (!child) return child.error();
+  (*child)->close_input();
+  const auto deadline = std::chrono::steady_clock::now() + kTuneLimit;
+  std::optional<ProcessExit> exit;
+  while (!exit) {
+    exit = (*child)->wait(kGlance);
+    if (exit) break;
+    if (wished(stop)) return stopped();  // leaving kills the child
+    if (std::chrono::steady_clock::now() > deadline) {
+      return make_error(ErrorCode::timeout, "{} tune did not end within {} min and was killed", options.arguments[0],
+                        kTuneLimit / std::chrono::minutes(1));
+    }
+  }
+  if (exit->ok()) return {};
+  std::string_view words = (*child)->error_output();
   if (words.size() > 2000) words.remove_prefix(words.size() - 2000);
-  return make_error(ErrorCode::internal, "{} tune ended with {}: {}", options.arguments[0],
-                    outcome->exit.describe(), words);
+  return make_error(ErrorCode::internal, "{} tune ended with {}: {}", options.arguments[0], exit->describe(), words);
 }
 
 }  // namespace rtjit

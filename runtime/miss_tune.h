@@ -2,6 +2,7 @@
 // killed.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,8 +16,8 @@ namespace rtjit {
 std::string tool_path();
 
 // Waits until the buckets are tuned into the context's database. Its last lines are the error's when it
-// fails.
+// fails. ErrorCode::cancelled soon after `stop` became true; the child is killed then.
 Status tune_on_miss(const Context& context, const Template& tmpl, const Problem& problem,
-                    const std::vector<int64_t>& buckets);
+                    const std::vector<int64_t>& buckets, const std::atomic<bool>* stop = nullptr);
 
 }  // namespace rtjit

@@ -17,6 +17,7 @@ struct Slot {
   BinaryJob job;  // the option that is being tried
   std::shared_ptr<const Binary> binary;
   std::vector<std::string> rejected;  // "mma block_m=64: it needs ..."
+  bool missed = false;                // ResolvedBucket::missed
 };
 
 class Resolution {
@@ -146,6 +147,7 @@ Status Resolution::make_slots() {
               request_.problem->canonical());
         }
         first = std::move(*stored);
+        slot.missed = !hit;
       }
       slot.options.emplace(setting_, stage, bucket, std::move(first), override != nullptr);
     }
@@ -238,7 +240,8 @@ Result<std::vector<ResolvedBucket>> Resolution::run() {
   }
   std::vector<ResolvedBucket> result;
   for (Slot& slot : slots_) {
-    if (result.empty() || result.back().bucket != slot.bucket) result.push_back({slot.bucket, {}});
+    if (result.empty() || result.back().bucket != slot.bucket) result.push_back({slot.bucket, {}, false});
+    result.back().missed = result.back().missed || slot.missed;
     StageOption& option = slot.job.option;
     result.back().stages.push_back({{slot.stage->name, option.variant->name, std::move(option.config)},
                                     std::move(slot.binary),

@@ -15,7 +15,8 @@
 
 namespace rtjit {
 
-enum class MissPolicy { nearest, use_default, tune, fail };
+// `background` resolves as `nearest` does; the handle tunes what was missed.
+enum class MissPolicy { nearest, use_default, tune, fail, background };
 
 // "gemm1=mma:block_m=16,...": this and nothing else, for experiments.
 struct StageOverride {
@@ -40,6 +41,7 @@ struct ResolvedStage {
 struct ResolvedBucket {
   int64_t bucket = 0;
   std::vector<ResolvedStage> stages;  // in the template's order
+  bool missed = false;                // a tuned stage has no winner that was measured on this device model
   std::string provenance() const;     // "gemm1: mma block_m=16,... (measured ...); gemm2: ..."
 };
 

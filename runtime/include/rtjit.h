@@ -67,12 +67,16 @@ typedef enum rtjit_miss_policy {
   RTJIT_MISS_NEAREST = 0, /* a nearby bucket's or device's winner, else the default config (the default policy) */
   RTJIT_MISS_DEFAULT = 1, /* the default config */
   RTJIT_MISS_TUNE = 2,    /* run `rtjit tune` as a child process and wait for it */
-  RTJIT_MISS_FAIL = 3     /* RTJIT_NOT_FOUND */
+  RTJIT_MISS_FAIL = 3,    /* RTJIT_NOT_FOUND */
+  /* serve at once as RTJIT_MISS_NEAREST does, run `rtjit tune` as a child meanwhile; what it finds is taken over by the
+   * next rtjit_kernel_freeze or rtjit_kernel_refresh, never by a launch. Closing the kernel ends the child */
+  RTJIT_MISS_BACKGROUND = 4
 } rtjit_miss_policy;
 
 typedef struct rtjit_library rtjit_library;
 typedef struct rtjit_kernel rtjit_kernel;
 typedef struct rtjit_weights rtjit_weights;
+typedef struct rtjit_frozen rtjit_frozen;
 
 /* A tensor argument. Zero strides mean dense row-major. An absent optional argument: leave it out, or data = NULL. */
 typedef struct rtjit_tensor {
@@ -113,7 +117,8 @@ RTJIT_API const char* rtjit_status_name(rtjit_status status);
 /* The message of the last call on this thread that failed; "" if none did. Valid until the next call that fails. */
 RTJIT_API const char* rtjit_last_error(void);
 
-/* Opens the library on a CUDA device. RTJIT_UNAVAILABLE without a driver or GPU. */
+/* Opens the library on a CUDA device. RTJIT_UNAVAILABLE without a driver or GPU. One library per GPU: a program with
+ * several opens several. */
 RTJIT_API rtjit_status rtjit_library_open(const rtjit_library_options* options, rtjit_library** library);
 RTJIT_API void rtjit_library_close(rtjit_library* library); /* kernels opened from it stay valid; NULL is fine */
 
@@ -121,7 +126,15 @@ RTJIT_API void rtjit_library_close(rtjit_library* library); /* kernels opened fr
  * everything up to options->max_bucket is ready when it returns. */
 RTJIT_API rtjit_status rtjit_kernel_open(rtjit_library* library, const char* template_name, const char* problem,
                                          const rtjit_open_options* options, rtjit_kernel** kernel);
-RTJIT_API void rtjit_kernel_close(rtjit_kernel* kernel); /* NULL is fine; the caller has synchronised its streams */
+/* Another reference to a kernel that is open in this library: the first that was opened with the same template name and
+ * the same text as problem, or with a text of the same meaning as rtjit_kernel_problem() gives it. RTJIT_NOT_FOUND when there
+ * is none. About 50 ns: an engine may keep texts instead of handles. Options are not compared. */
+RTJIT_API rtjit_status rtjit_kernel_find(rtjit_library* library, const char* template_name, const char* problem,
+                                         rtjit_kernel** kernel);
+/* Gives one reference back; the last one closes the kernel. NULL is fine; the caller has synchronised its streams. */
+RTJIT_API void rtjit_kernel_close(rtjit_kernel* kernel);
+/* All keys of the problem with their values, in the template's order: "hidden=2880,intermediate=2880,..." */
+RTJIT_API const char* rtjit_kernel_problem(const rtjit_kernel* kernel);
 
 /* Bytes of workspace that a launch with the bucket scalar up to `bucket_value` needs. Align to 256 bytes. */
 RTJIT_API rtjit_status rtjit_kernel_workspace_size(const rtjit_kernel* kernel, int64_t bucket_value, size_t* bytes);
@@ -145,12 +158,32 @@ RTJIT_API rtjit_status rtjit_kernel_launch(const rtjit_kernel* kernel, const rtj
                                            const rtjit_tensor* arguments, size_t count, void* workspace,
                                            size_t workspace_bytes, void* stream);
 
+/* Decides a launch ahead: names, types, shapes and strides are checked, formulas evaluated, addresses looked at.
+ * rtjit_frozen_launch then only calls the driver, at most 150 ns besides what the driver takes. `stream`: one that it will
+ * be launched on. Unless that is being captured, winners that a background tune has found are taken over first. The frozen
+ * launch stays as it is whatever becomes of the kernel, which may even be closed; the caller frees it, and keeps weights'
+ * memory and workspace. */
+RTJIT_API rtjit_status rtjit_kernel_freeze(rtjit_kernel* kernel, const rtjit_weights* weights,
+                                           const rtjit_tensor* arguments, size_t count, void* workspace,
+                                           size_t workspace_bytes, void* stream, rtjit_frozen** frozen);
+/* Launches with the addresses of rtjit_kernel_freeze. Any number of threads and streams at once, as far as their results
+ * and workspace are not the same. */
+RTJIT_API rtjit_status rtjit_frozen_launch(const rtjit_frozen* frozen, void* stream);
+/* Launches with other addresses: data[i] takes the place of arguments[i].data, `count` as in rtjit_kernel_freeze. Shapes,
+ * types and strides stay. NULL where it was NULL, and nowhere else. */
+RTJIT_API rtjit_status rtjit_frozen_launch_at(const rtjit_frozen* frozen, void* const* data, size_t count, void* stream);
+/* NULL is fine; launches that were enqueued have been waited for. */
+RTJIT_API void rtjit_frozen_free(rtjit_frozen* frozen);
+
 /* Where the choice for this bucket value came from, per stage, as text for people and logs: "gemm1: mma
  * block_m=16,... (measured here, 12.3 us); gemm2: ...". Belongs to the kernel. */
 RTJIT_API const char* rtjit_kernel_provenance(const rtjit_kernel* kernel, int64_t bucket_value);
 
-/* Looks the cache up again and takes newer winners over. Not during capture, not while launching on other threads. */
+/* Looks the cache up again and takes newer winners over. Other threads may launch meanwhile: their launches use the former
+ * or the new choice. Not on a thread whose stream is being captured: it may compile and load. */
 RTJIT_API rtjit_status rtjit_kernel_refresh(rtjit_kernel* kernel);
+/* 1 while a tune that RTJIT_MISS_BACKGROUND started still runs, else 0. */
+RTJIT_API int32_t rtjit_kernel_is_tuning(const rtjit_kernel* kernel);
 
 /* ---- What bindings and small programs need -------------------------------------------------------------------------
  * An engine has its own allocator and knows its templates; a binding to another language asks. */

@@ -83,6 +83,28 @@ class Weights {
   std::unique_ptr<rtjit_weights, Free> weights_;
 };
 
+// A launch decided ahead. Independent of the kernel it came from.
+class Frozen {
+ public:
+  void launch(void* stream) const { check(rtjit_frozen_launch(frozen_.get(), stream)); }
+  // With other addresses, in the order of freeze()'s arguments.
+  void launch_at(void* stream, std::initializer_list<void*> data) const {
+    check(rtjit_frozen_launch_at(frozen_.get(), data.begin(), data.size(), stream));
+  }
+  void launch_at(void* stream, void* const* data, size_t count) const {
+    check(rtjit_frozen_launch_at(frozen_.get(), data, count, stream));
+  }
+  rtjit_frozen* get() const noexcept { return frozen_.get(); }
+
+ private:
+  friend class Kernel;
+  struct Free {
+    void operator()(rtjit_frozen* frozen) const { rtjit_frozen_free(frozen); }
+  };
+  explicit Frozen(rtjit_frozen* frozen) : frozen_(frozen) {}
+  std::unique_ptr<rtjit_frozen, Free> frozen_;
+};
+
 class Kernel {
  public:
   size_t workspace_size(int64_t bucket_value) const {
@@ -96,6 +118,7 @@ class Kernel {
     return bytes;
   }
   std::string layout() const { return rtjit_kernel_layout(get()); }
+  std::string problem() const { return rtjit_kernel_problem(get()); }
   std::string provenance(int64_t bucket_value) const { return rtjit_kernel_provenance(get(), bucket_value); }
 
   Weights pack_weights(void* stream, std::initializer_list<rtjit_tensor> inputs, void* packed,
@@ -122,8 +145,22 @@ class Kernel {
                               workspace, workspace_bytes, stream));
   }
 
-  // Takes newer winners over. Not during capture, not while launching on other threads.
+  // `stream`: one that it will be launched on.
+  Frozen freeze(void* stream, std::initializer_list<rtjit_tensor> arguments, const Weights* weights = nullptr,
+                void* workspace = nullptr, size_t workspace_bytes = 0) {
+    return freeze(stream, arguments.begin(), arguments.size(), weights, workspace, workspace_bytes);
+  }
+  Frozen freeze(void* stream, const rtjit_tensor* arguments, size_t count, const Weights* weights = nullptr,
+                void* workspace = nullptr, size_t workspace_bytes = 0) {
+    rtjit_frozen* frozen = nullptr;
+    check(rtjit_kernel_freeze(get(), weights == nullptr ? nullptr : weights->get(), arguments, count,
+                              workspace, workspace_bytes, stream, &frozen));
+    return Frozen(frozen);
+  }
+
+  // Takes newer winners over. Not on a thread whose stream is being captured.
   void refresh() { check(rtjit_kernel_refresh(get())); }
+  bool is_tuning() const noexcept { return rtjit_kernel_is_tuning(get()) != 0; }
 
   rtjit_kernel* get() const noexcept { return kernel_.get(); }
 
@@ -167,6 +204,13 @@ class Library {
     c.configs = configs.data();
     rtjit_kernel* kernel = nullptr;
     check(rtjit_kernel_open(get(), template_name.c_str(), problem.c_str(), &c, &kernel));
+    return Kernel(kernel);
+  }
+
+  // Another reference to a kernel that is open in this library. Throws (RTJIT_NOT_FOUND) when it is not.
+  Kernel find(const std::string& template_name, const std::string& problem) const {
+    rtjit_kernel* kernel = nullptr;
+    check(rtjit_kernel_find(get(), template_name.c_str(), problem.c_str(), &kernel));
     return Kernel(kernel);
   }
 

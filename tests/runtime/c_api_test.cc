@@ -62,6 +62,34 @@ TEST(CApi, VersionAndNames) {
   EXPECT_STREQ(rtjit_status_name(static_cast<rtjit_status>(77)), "unknown");
 }
 
+// What compiled programs rely on. A number here never changes; new fields and values come after the last.
+TEST(CApi, TheBinaryInterfaceIsFrozen) {
+  EXPECT_EQ(sizeof(rtjit_tensor), 88u);
+  EXPECT_EQ(offsetof(rtjit_tensor, data), 8u);
+  EXPECT_EQ(offsetof(rtjit_tensor, dtype), 16u);
+  EXPECT_EQ(offsetof(rtjit_tensor, rank), 20u);
+  EXPECT_EQ(offsetof(rtjit_tensor, shape), 24u);
+  EXPECT_EQ(offsetof(rtjit_tensor, stride), 56u);
+  EXPECT_EQ(offsetof(rtjit_library_options, database), 8u);
+  EXPECT_EQ(offsetof(rtjit_library_options, read_only), 16u);
+  EXPECT_EQ(offsetof(rtjit_library_options, template_paths), 24u);
+  EXPECT_EQ(offsetof(rtjit_library_options, device), 32u);
+  EXPECT_EQ(offsetof(rtjit_library_options, log), 40u);
+  EXPECT_EQ(offsetof(rtjit_library_options, log_user), 48u);
+  EXPECT_EQ(offsetof(rtjit_library_options, trusted_keys), 56u);
+  EXPECT_EQ(offsetof(rtjit_open_options, miss_policy), 8u);
+  EXPECT_EQ(offsetof(rtjit_open_options, max_bucket), 16u);
+  EXPECT_EQ(offsetof(rtjit_open_options, configs), 24u);
+  EXPECT_EQ(int{RTJIT_U8}, 0);
+  EXPECT_EQ(int{RTJIT_E8M0}, 10);
+  EXPECT_EQ(int{RTJIT_MISS_NEAREST}, 0);
+  EXPECT_EQ(int{RTJIT_MISS_BACKGROUND}, 4);
+  const char* const statuses[] = {"ok",           "invalid_argument", "unsupported", "not_found",     "unavailable",
+                                  "compile_failed", "timeout",        "device_fault", "out_of_memory", "io",
+                                  "corrupt",      "read_only",        "cancelled",   "internal",      "unknown"};
+  for (int i = 0; i < 15; ++i) EXPECT_STREQ(rtjit_status_name(static_cast<rtjit_status>(i)), statuses[i]);
+}
+
 TEST_F(CApiTest, SizesLayoutAndProvenance) {
   size_t bytes = 0;
   ASSERT_EQ(rtjit_kernel_workspace_size(kernel, 10, &bytes), RTJIT_OK);
@@ -152,6 +180,18 @@ TEST_F(CApiTest, EveryNullIsNamed) {
   expect(rtjit_kernel_launch(nullptr, weights, nullptr, 0, nullptr, 0, nullptr), "kernel");
   expect(rtjit_kernel_launch(kernel, weights, nullptr, 3, nullptr, 0, nullptr), "arguments");
   expect(rtjit_kernel_refresh(nullptr), "kernel");
+  rtjit_frozen* frozen = nullptr;
+  expect(rtjit_kernel_freeze(nullptr, weights, nullptr, 0, nullptr, 0, nullptr, &frozen), "kernel");
+  expect(rtjit_kernel_freeze(kernel, weights, nullptr, 0, nullptr, 0, nullptr, nullptr), "frozen");
+  expect(rtjit_kernel_freeze(kernel, weights, nullptr, 3, nullptr, 0, nullptr, &frozen), "arguments");
+  expect(rtjit_frozen_launch(nullptr, nullptr), "frozen");
+  expect(rtjit_frozen_launch_at(nullptr, nullptr, 0, nullptr), "frozen");
+  expect(rtjit_kernel_find(nullptr, "widget", "width=64", &out), "library");
+  expect(rtjit_kernel_find(library, nullptr, "width=64", &out), "template_name");
+  expect(rtjit_kernel_find(library, "widget", nullptr, &out), "problem");
+  expect(rtjit_kernel_find(library, "widget", "width=64", nullptr), "kernel");
+  EXPECT_STREQ(rtjit_kernel_problem(nullptr), "");
+  EXPECT_EQ(rtjit_kernel_is_tuning(nullptr), 0);
   EXPECT_STREQ(rtjit_kernel_layout(nullptr), "");
   EXPECT_STREQ(rtjit_kernel_provenance(nullptr, 1), "");
   rtjit_kernel_close(nullptr);
@@ -204,7 +244,7 @@ TEST_F(CApiTest, MistakesHaveAStatusAndAMessage) {
   options.struct_size = sizeof options;
   options.miss_policy = static_cast<rtjit_miss_policy>(9);
   EXPECT_EQ(message(rtjit_kernel_open(library, "widget", "width=64", &options, &out), RTJIT_INVALID_ARGUMENT),
-            "options->miss_policy: 9, allowed are 0 to 3");
+            "options->miss_policy: 9, allowed are 0 to 4");
   options.miss_policy = RTJIT_MISS_FAIL;
   EXPECT_THAT(message(rtjit_kernel_open(library, "widget", "width=64", &options, &out), RTJIT_NOT_FOUND),
               HasSubstr("run `rtjit tune widget"));
@@ -272,6 +312,55 @@ TEST_F(CApiTest, WeightsOfAnotherProblemAreRefused) {
   std::swap(adopted, weights);
   EXPECT_EQ(launch(), RTJIT_OK);
   rtjit_weights_free(adopted);
+}
+
+TEST_F(CApiTest, AnOpenKernelIsFoundByWhatItWasOpenedFor) {
+  rtjit_kernel* found = nullptr;
+  EXPECT_STREQ(rtjit_kernel_problem(kernel), "width=64,bias=none,alpha=0.5");
+  for (const char* problem : {"width=64", "width=64,bias=none,alpha=0.5"}) {
+    ASSERT_EQ(rtjit_kernel_find(library, "widget", problem, &found), RTJIT_OK) << rtjit_last_error();
+    EXPECT_EQ(found, kernel);
+    rtjit_kernel_close(found);
+  }
+  EXPECT_EQ(rtjit_kernel_find(library, "widget", "width=128", &found), RTJIT_NOT_FOUND);
+  EXPECT_EQ(found, nullptr);
+  EXPECT_STREQ(rtjit_last_error(), "widget width=128: not open in this library; rtjit_kernel_open opens it");
+  EXPECT_EQ(rtjit_kernel_find(library, "gadget", "width=64", &found), RTJIT_NOT_FOUND);
+
+  // The first of several is the answer while it is open; a reference that was found keeps a kernel open.
+  rtjit_kernel* second = nullptr;
+  ASSERT_EQ(rtjit_kernel_open(library, "widget", "width=64,bias=none", nullptr, &second), RTJIT_OK);
+  ASSERT_EQ(rtjit_kernel_find(library, "widget", "width=64,bias=none,alpha=0.5", &found), RTJIT_OK);
+  EXPECT_EQ(found, kernel);
+  rtjit_kernel_close(kernel);
+  kernel = found;  // still one reference
+  EXPECT_EQ(launch(), RTJIT_OK) << rtjit_last_error();
+  rtjit_kernel_close(kernel);
+  kernel = nullptr;
+  EXPECT_EQ(rtjit_kernel_find(library, "widget", "width=64", &found), RTJIT_NOT_FOUND);
+  ASSERT_EQ(rtjit_kernel_find(library, "widget", "width=64,bias=none,alpha=0.5", &found), RTJIT_OK);
+  EXPECT_EQ(found, second);
+  rtjit_kernel_close(second);
+  rtjit_kernel_close(found);
+  EXPECT_EQ(rtjit_kernel_find(library, "widget", "width=64,bias=none,alpha=0.5", &found), RTJIT_NOT_FOUND);
+}
+
+TEST_F(CApiTest, FreezesAndLaunchesWithOtherAddresses) {
+  rtjit_frozen* frozen = nullptr;
+  ASSERT_EQ(rtjit_kernel_freeze(kernel, weights, arguments.data(), arguments.size(), kWorkspace, 1 << 20, nullptr, &frozen),
+            RTJIT_OK)
+      << rtjit_last_error();
+  device->arguments_to_record = 1;
+  EXPECT_EQ(rtjit_frozen_launch(frozen, nullptr), RTJIT_OK);
+  void* const data[] = {reinterpret_cast<void*>(0x50000), arguments[1].data, arguments[2].data};
+  EXPECT_EQ(rtjit_frozen_launch_at(frozen, data, 3, nullptr), RTJIT_OK);
+  ASSERT_EQ(device->launches.size(), 4u);
+  EXPECT_EQ(device->launches[0].arguments[0], 0x10000u);
+  EXPECT_EQ(device->launches[2].arguments[0], 0x50000u);
+  EXPECT_EQ(rtjit_frozen_launch_at(frozen, data, 2, nullptr), RTJIT_INVALID_ARGUMENT);
+  EXPECT_EQ(rtjit_kernel_is_tuning(kernel), 0);
+  rtjit_frozen_free(frozen);
+  rtjit_frozen_free(nullptr);
 }
 
 TEST_F(CApiTest, AKernelOutlivesItsLibrary) {

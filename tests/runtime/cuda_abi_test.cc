@@ -47,6 +47,14 @@ TEST(CudaAbi, NumbersAreTheDrivers) {
             unsigned{CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION});
   EXPECT_EQ(cuda::kStreamNonBlocking, unsigned{CU_STREAM_NON_BLOCKING});
   EXPECT_EQ(cuda::kCaptureThreadLocal, int{CU_STREAM_CAPTURE_MODE_THREAD_LOCAL});
+  EXPECT_EQ(cuda::kCaptureRelaxed, int{CU_STREAM_CAPTURE_MODE_RELAXED});
+  EXPECT_EQ(cuda::kCaptureStatusNone, int{CU_STREAM_CAPTURE_STATUS_NONE});
+  EXPECT_EQ(int{cuda::kPageableMemoryAccess}, int{CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS});
+  EXPECT_EQ(int{cuda::kPointerMemoryType}, int{CU_POINTER_ATTRIBUTE_MEMORY_TYPE});
+  EXPECT_EQ(int{cuda::kPointerIsManaged}, int{CU_POINTER_ATTRIBUTE_IS_MANAGED});
+  EXPECT_EQ(int{cuda::kPointerDeviceOrdinal}, int{CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL});
+  EXPECT_EQ(cuda::kMemoryTypeDevice, unsigned{CU_MEMORYTYPE_DEVICE});
+  EXPECT_EQ(cuda::kInvalidValue, int{CUDA_ERROR_INVALID_VALUE});
   EXPECT_EQ(cuda::kJitErrorLogBuffer, int{CU_JIT_ERROR_LOG_BUFFER});
   EXPECT_EQ(cuda::kJitErrorLogBufferBytes, int{CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES});
   EXPECT_EQ(cuda::classify(CUDA_ERROR_ILLEGAL_ADDRESS), ErrorCode::device_fault);

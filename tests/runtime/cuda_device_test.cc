@@ -18,7 +18,7 @@ class CudaDeviceTest : public ::testing::Test {
     void* library = ::dlopen(RTJIT_FAKE_LIBCUDA, RTLD_NOW);
     ASSERT_NE(library, nullptr) << ::dlerror();
     fake = reinterpret_cast<FakeCuda* (*)()>(::dlsym(library, "fake_cuda"))();
-    *fake = FakeCuda();
+    reinterpret_cast<void (*)()>(::dlsym(library, "fake_cuda_reset"))();
   }
   std::unique_ptr<Device> open() {
     auto driver = cuda::Driver::open(RTJIT_FAKE_LIBCUDA);

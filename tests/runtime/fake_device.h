@@ -126,8 +126,9 @@ class FakeDevice final : public Device {
     if (launches.size() < kMaxLaunches) launches.push_back(record);
     return {};
   }
-  Status encode_tensor_map(const TensorMapRequest& request, TensorMapBytes*) const override {
-    if (request.rank >= 1 && request.base != 0) return {};
+  // A map of the fake is the address it is over.
+  Status encode_tensor_map(const TensorMapRequest& request, TensorMapBytes* map) const override {
+    if (request.rank >= 1 && request.base != 0) return std::memcpy(map, &request.base, sizeof request.base), Status();
     return make_error(ErrorCode::invalid_argument, "tensor map: rank {}, base {:#x}", request.rank, request.base);
   }
 
@@ -142,11 +143,17 @@ class FakeDevice final : public Device {
     return 1.0;
   }
   Status make_current() override { return {}; }
+  bool is_capturing(StreamHandle) const override { return capturing; }
+  Status check_address(DevicePtr address) const override {
+    if (foreign_address == 0 || address != foreign_address) return {};
+    return make_error(ErrorCode::invalid_argument, "pointer {:#x} is memory of GPU 1, this kernel runs on GPU 0", address);
+  }
 
   std::vector<FakeLaunch> launches;
   int arguments_to_record = 0;
   int waits = 0, loads = 0, live_modules = 0;
-  bool fail_launch = false;
+  bool fail_launch = false, capturing = false;
+  DevicePtr foreign_address = 0;  // one that check_address() refuses
   std::string refuse_kernel;  // a part of a name expression whose binary does not load
   std::map<std::string, int64_t> prepared;
 

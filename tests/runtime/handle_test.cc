@@ -240,6 +240,52 @@ TEST_F(HandleTest, AWinnerOfTheStoreIsUsedAndNamed) {
               HasSubstr("(default)"));
 }
 
+// An H100 (SXM: 132 SMs; NVL: the same chip with other memory) without rows of its own starts from what an
+// H200 measured.
+TEST_F(HandleTest, AnH100StartsFromTheH200sRowsAndSaysSo) {
+  TemporaryFolder folder;
+  const std::string h200 = "sm_90a,sm=132,smem=232448,l2=62914560,bus=6144,mclk=3201";
+  {
+    auto handle = open_kernel(open_context(), "widget", "width=64");
+    ASSERT_NE(handle, nullptr);
+    WinnerRow winner;
+    winner.template_name = "widget";
+    winner.template_hash = handle->source().content_hash;
+    winner.problem = handle->problem().canonical();
+    winner.stage = "main";
+    winner.bucket = 256;
+    winner.target = "sm_90a";
+    winner.sku = h200;
+    winner.variant = "tiled";
+    winner.config = "tile=64,threads_x=64";
+    winner.knowledge = Knowledge::measured;
+    winner.verified = true;
+    winner.time_us = 12.34;
+    TuningRow row;
+    row.key = {"widget", winner.template_hash, winner.problem, "main", "tiled", winner.config, 256, "sm_90a",
+               h200};
+    row.knowledge = Knowledge::measured;
+    row.verified = true;
+    row.time_us = 12.34;
+    row.device_name = "NVIDIA H200";
+    auto prebuilt = Store::open({.path = folder.file("h200.db")});
+    ASSERT_TRUE(prebuilt.ok());
+    ASSERT_TRUE((*prebuilt)->put_row(row).ok());
+    ASSERT_TRUE((*prebuilt)->put_winner(winner).ok());
+  }
+  auto fake = std::make_unique<FakeDevice>("sm_90a");  // its L2, bus and memory clock are an H100's
+  device = fake.get();
+  ASSERT_NE(device->info().sku_fingerprint(), h200);
+  auto below = options();
+  below.read_only = {folder.file("h200.db")};
+  auto context = Context::open(std::move(below), std::move(fake));
+  ASSERT_TRUE(context.ok());
+  auto handle = open_kernel(*context, "widget", "width=64");
+  ASSERT_NE(handle, nullptr);
+  EXPECT_THAT(handle->provenance(256), HasSubstr("main: tiled tile=64,threads_x=64 (measured on NVIDIA H200 "
+                                                 "(132 SMs); this device has 132, 12.3 us)"));
+}
+
 TEST_F(HandleTest, AStoredWinnerThatThisDeviceCannotRunIsPassedOver) {
   auto context = open_context(":memory:", "sm_120a");
   auto handle = open_kernel(context, "widget", "width=64");
