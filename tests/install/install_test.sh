@@ -40,13 +40,23 @@ gcc -std=c99 -Wall -Wextra -pedantic -Werror "$source/tests/install/consumer/use
 # shellcheck disable=SC2046,SC2086
 g++ -std=c++17 -Wall -Wextra -pedantic -Werror "$source/tests/install/consumer/use_cpp.cc" -o "$work/use_cpp" \
   $(pkg-config --cflags --libs rtjit) $flags
+# An engine that is built without exceptions uses the C interface.
+# shellcheck disable=SC2046,SC2086
+g++ -std=c++11 -fno-exceptions -fno-rtti -Wall -Wextra -pedantic -Werror -x c++ "$source/tests/install/consumer/use_c.c" \
+  -x none -o "$work/use_c_as_cpp" $(pkg-config --cflags --libs rtjit) $flags
 check "$work/use_c"
+check "$work/use_c_as_cpp"
 check "$work/use_cpp"
 
 # Nothing but the C interface is visible, all of it, and only libraries that every machine has are needed.
-nm -D --defined-only "$library" | awk '{ print $3 }' | sort > "$work/exported"
+nm -D --defined-only "$library" | awk '$2 != "A" { print $3 }' | sort > "$work/versioned"
+sed 's/@@\{0,1\}.*//' "$work/versioned" > "$work/exported"
 grep -n '^RTJIT_API' "$source/runtime/include/rtjit.h" | grep -o 'rtjit_[a-z_]*(' | tr -d '(' | sort -u > "$work/declared"
 diff "$work/declared" "$work/exported" || fail "exported (>) and declared (<) functions differ"
+# The interface is frozen: what a version of it has, later ones have too, under the same symbol version.
+grep -v '^#' "$source/tests/install/abi-symbols.txt" | sort > "$work/frozen"
+diff "$work/frozen" "$work/versioned" || fail "the exported symbols (>) are not those of tests/install/abi-symbols.txt (<); \
+new functions are added there under the version that brings them, none is ever taken away"
 readelf -d "$library" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' > "$work/needed"
 if [ -z "$flags" ]; then
   while read -r name; do

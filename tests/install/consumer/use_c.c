@@ -8,7 +8,7 @@ int main(void) {
   printf("version %s\n", rtjit_version());
   status = rtjit_library_open(NULL, &library);
   printf("status %s\n", rtjit_status_name(status));
-  if (status == RTJIT_UNAVAILABLE) printf("message %s\n", rtjit_last_error());
+  if (status != RTJIT_OK) printf("message %s\n", rtjit_last_error());
   rtjit_library_close(library);
   return status == RTJIT_OK || status == RTJIT_UNAVAILABLE ? 0 : 1;
 }
