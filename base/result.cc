@@ -17,6 +17,11 @@ const char* to_string(ErrorCode code) {
     case ErrorCode::read_only: return "read_only";
     case ErrorCode::cancelled: return "cancelled";
     case ErrorCode::internal: return "internal";
+    case ErrorCode::driver_too_old: return "driver_too_old";
+    case ErrorCode::no_gpu: return "no_gpu";
+    case ErrorCode::gpu_bad_state: return "gpu_bad_state";
+    case ErrorCode::no_compiler: return "no_compiler";
+    case ErrorCode::compiler_too_old: return "compiler_too_old";
   }
   return "unknown";
 }

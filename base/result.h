@@ -16,7 +16,7 @@ enum class ErrorCode {
   invalid_argument,  // the caller passed something wrong; the message names it, what came and what is allowed
   unsupported,       // right in itself, but this target, device or toolkit cannot do it
   not_found,         // a template, file, row or library is not there
-  unavailable,       // no driver, no GPU or no NVRTC; the message says where it was looked for and how to get it
+  unavailable,       // something outside of librtjit that is needed (the driver, libsodium); the message says how to get it
   compile_failed,    // the compiler or assembler refused; the message holds its log
   timeout,           // a limit on time ran out
   device_fault,      // the device reported an error while loading or running a kernel
@@ -26,6 +26,11 @@ enum class ErrorCode {
   read_only,         // the store cannot be written; reading goes on
   cancelled,         // the user or another thread asked to stop
   internal,          // a broken invariant of librtjit itself
+  driver_too_old,    // the CUDA driver lacks what is needed, or does not fit its kernel module
+  no_gpu,            // there is a driver, but it offers no GPU
+  gpu_bad_state,     // a GPU is there and cannot be used: held by another process, not ready, or broken
+  no_compiler,       // NVRTC was not found where it is needed
+  compiler_too_old,  // the only NVRTC that was found is too old
 };
 
 // The name used in messages and in JSON, for example "invalid_argument".

@@ -92,8 +92,8 @@ Result<std::shared_ptr<Nvrtc>> Nvrtc::load(const std::string& file) {
   if (!functions->bind() || functions->version(&loaded->major_, &loaded->minor_) != kSuccess)
     return make_error(ErrorCode::unavailable, "{}: not NVRTC, or one without cubin output", loaded->path_);
   if (std::pair(loaded->major_, loaded->minor_) < std::pair(12, 8)) {
-    return make_error(ErrorCode::unavailable, "{}: version {}.{} is too old", loaded->path_, loaded->major_,
-                      loaded->minor_);
+    return make_error(ErrorCode::compiler_too_old, "{}: version {}.{} is too old, 12.8 or later is needed", loaded->path_,
+                      loaded->major_, loaded->minor_);
   }
   loaded->functions_ = std::move(functions);
   return loaded;
@@ -102,17 +102,20 @@ Result<std::shared_ptr<Nvrtc>> Nvrtc::load(const std::string& file) {
 Result<std::shared_ptr<const Nvrtc>> Nvrtc::open() {
   NvrtcSearch search = search_nvrtc();
   std::vector<std::string> refused;
+  bool too_old = false;
   for (const std::string& candidate : search.candidates) {
     Result<std::shared_ptr<Nvrtc>> loaded = load(candidate);
     if (loaded) return std::shared_ptr<const Nvrtc>(*std::move(loaded));
     bool file = candidate.find('/') != candidate.npos;
     bool opened = loaded.error().message.starts_with("/");
+    too_old = too_old || loaded.error().code == ErrorCode::compiler_too_old;
     // That the loader finds no file by a bare name says nothing; anything else is worth telling.
     if (file || opened) refused.push_back(loaded.error().message);
   }
-  std::string message = "NVRTC was not found. Looked at:\n  " + join(search.places, "\n  ");
+  std::string message = fmt::format("NVRTC {}. Looked at:\n  {}", too_old ? "is too old" : "was not found",
+                                    join(search.places, "\n  "));
   if (!refused.empty()) message += "\nFound but not usable:\n  " + join(refused, "\n  ");
-  return make_error(ErrorCode::unavailable, "{}\n{}", message, kHowToGet);
+  return make_error(too_old ? ErrorCode::compiler_too_old : ErrorCode::no_compiler, "{}\n{}", message, kHowToGet);
 }
 
 Result<std::shared_ptr<const Nvrtc>> Nvrtc::fresh_copy() const {

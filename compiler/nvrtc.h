@@ -32,8 +32,8 @@ struct NvrtcOutput {
 class Nvrtc {
  public:
   // Looks at RTJIT_NVRTC (a file), the loader's path, CUDA_HOME / CUDA_PATH, /usr/local/cuda*, and NVIDIA's
-  // wheels in the Python environments found. Not found or too old: ErrorCode::unavailable that lists every
-  // place and how to get it.
+  // wheels in the Python environments found. Not found: ErrorCode::no_compiler; found, but all too old:
+  // ErrorCode::compiler_too_old. Both list every place and how to get it.
   static Result<std::shared_ptr<const Nvrtc>> open();
   // The same library once more, with state of its own (a copy of the file, which is mapped and gone). NVRTC's
   // front end holds a lock: one compile that never ends blocks all others of its instance, and only another
@@ -52,7 +52,7 @@ class Nvrtc {
 
  private:
   Nvrtc() = default;
-  // Refused: an Error whose code is `unavailable`, with the file and the reason.
+  // Refused: an Error whose code is `unavailable` or `compiler_too_old`, with the file and the reason.
   static Result<std::shared_ptr<Nvrtc>> load(const std::string& file);
   struct Functions;
   std::unique_ptr<Functions> functions_;

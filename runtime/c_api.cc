@@ -20,7 +20,8 @@ static_assert(int{RTJIT_E8M0} == static_cast<int>(DType::e8m0) &&
               int{RTJIT_U8} == static_cast<int>(DType::u8) && int{RTJIT_F64} == static_cast<int>(DType::f64));
 static_assert(int{RTJIT_INTERNAL} == static_cast<int>(ErrorCode::internal) + 1 &&
               int{RTJIT_INVALID_ARGUMENT} == static_cast<int>(ErrorCode::invalid_argument) + 1 &&
-              int{RTJIT_DEVICE_FAULT} == static_cast<int>(ErrorCode::device_fault) + 1);
+              int{RTJIT_DEVICE_FAULT} == static_cast<int>(ErrorCode::device_fault) + 1 &&
+              int{RTJIT_COMPILER_TOO_OLD} == static_cast<int>(ErrorCode::compiler_too_old) + 1);
 
 rtjit_status status_of(ErrorCode code) { return static_cast<rtjit_status>(static_cast<int>(code) + 1); }
 
@@ -214,7 +215,7 @@ const char* rtjit_version(void) { return kVersion; }
 const char* rtjit_status_name(rtjit_status status) {
   int number = raw(status);
   if (number == RTJIT_OK) return "ok";
-  if (number < RTJIT_OK || number > RTJIT_INTERNAL) return "unknown";
+  if (number < RTJIT_OK || number > RTJIT_COMPILER_TOO_OLD) return "unknown";
   return to_string(static_cast<ErrorCode>(number - 1));
 }
 

@@ -19,7 +19,7 @@ class PrimaryContext {
     cuda::Result code = driver->device_get(&device, ordinal);
     if (code == cuda::kSuccess) code = driver->primary_retain(&context, device);
     if (code != cuda::kSuccess)
-      return driver->error(code, fmt::format("opening a context on device {}", ordinal));
+      return driver->opening_error(code, fmt::format("opening a context on device {}", ordinal));
     return std::shared_ptr<const PrimaryContext>(new PrimaryContext(std::move(driver), device, context));
   }
   ~PrimaryContext() { driver_->primary_release(device_); }
@@ -463,7 +463,8 @@ Result<int> cuda_device_count() {
   if (!driver) return driver.error();
   int count = 0;
   cuda::Result code = (*driver)->device_count(&count);
-  if (code != cuda::kSuccess && code != cuda::kNoDevice) return (*driver)->error(code, "counting GPUs");
+  if (code != cuda::kSuccess && code != cuda::kNoDevice)
+    return (*driver)->opening_error(code, "counting GPUs");
   return count;
 }
 

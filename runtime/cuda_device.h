@@ -9,11 +9,12 @@
 
 namespace rtjit {
 
-// How many GPUs the driver offers. No driver: ErrorCode::unavailable.
+// How many GPUs the driver offers. The errors are those of cuda::Driver::open.
 Result<int> cuda_device_count();
 
-// Device `ordinal` with its primary context, the one that the CUDA runtime and frameworks use. No driver or
-// no such GPU: ErrorCode::unavailable; a GPU that no known target covers: ErrorCode::unsupported. Every
+// Device `ordinal` with its primary context, the one that the CUDA runtime and frameworks use. No driver:
+// ErrorCode::unavailable; no GPU: no_gpu; one that cannot be used: gpu_bad_state; no such ordinal: invalid_argument; a GPU
+// that no known target covers: unsupported. Every
 // method makes the context current for its own duration where another one (or none) is, and leaves the
 // caller's as it was; only make_current() changes it for good.
 Result<std::unique_ptr<Device>> open_cuda_device(int ordinal);

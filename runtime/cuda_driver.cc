@@ -11,6 +11,13 @@ constexpr const char* kAdvice =
     "install NVIDIA's driver (or, in a container, start it with the GPU: --gpus all); without a GPU "
     "`rtjit --target ...` compiles, checks and explains for any target";
 
+constexpr const char* kUpdateAdvice =
+    "update NVIDIA's driver to 520 or later (a container uses the host's); after an update, reboot";
+constexpr const char* kBadStateAdvice =
+    "see what nvidia-smi says: another process may hold the GPU exclusively (compute mode), the fabric "
+    "manager may not be "
+    "up yet, or the GPU needs a reset (nvidia-smi --gpu-reset) or the machine a reboot";
+
 template <typename Function>
 bool find(void* library, const char* name, Function* function) {
   *function = reinterpret_cast<Function>(::dlsym(library, name));
@@ -90,26 +97,43 @@ rtjit::Result<std::shared_ptr<const Driver>> Driver::open(const char* library) {
   find(handle, "cuTensorMapEncodeTiled", &d.tensor_map_tiled);
   if (!missing.empty()) {
     return make_error(
-        ErrorCode::unavailable,
-        "the CUDA driver is too old: it has no {}; librtjit needs a driver for CUDA 11.8 or later "
-        "(520 and up)",
-        missing);
+        ErrorCode::driver_too_old,
+        "the CUDA driver is too old: it has no {}; librtjit needs one for CUDA 11.8 or later: {}", missing,
+        kUpdateAdvice);
   }
   if (Result code = d.init(0); code != kSuccess && code != kNoDevice) {
-    Error error = d.error(code, "starting the CUDA driver");
-    return make_error(ErrorCode::unavailable, "{}; {}", error.message, kAdvice);
+    return d.opening_error(code, "starting the CUDA driver");
   }
   return std::shared_ptr<const Driver>(std::move(driver));
 }
 
-Error Driver::error(Result code, std::string_view doing) const {
+Error Driver::opening_error(Result code, std::string_view doing) const {
+  Error failure = error(code, doing, /*with_advice=*/false);
+  switch (failure.code) {
+    case ErrorCode::device_fault:  // of an earlier program: this one has not launched anything
+      failure.code = ErrorCode::gpu_bad_state;
+      [[fallthrough]];
+    case ErrorCode::gpu_bad_state:
+      return make_error(failure.code, "{}; {}", failure.message, kBadStateAdvice);
+    case ErrorCode::driver_too_old:
+      return make_error(failure.code, "{}; {}", failure.message, kUpdateAdvice);
+    case ErrorCode::no_gpu:
+    case ErrorCode::out_of_memory:
+      return failure;
+    default:
+      return make_error(ErrorCode::unavailable, "{}; {}", failure.message, kAdvice);
+  }
+}
+
+Error Driver::error(Result code, std::string_view doing, bool with_advice) const {
   const char* name = nullptr;
   const char* words = nullptr;
   if (error_name(code, &name) != kSuccess || name == nullptr) name = "unknown CUDA error";
   if (error_string(code, &words) != kSuccess || words == nullptr) words = "no description";
   ErrorCode kind = classify(code);
   const char* advice = "";
-  if (kind == ErrorCode::device_fault) {
+  if (!with_advice) {
+  } else if (kind == ErrorCode::device_fault) {
     advice = " (the CUDA context is lost: every later call in this process fails; start a new process)";
   } else if (code == 209 || code == 222 || code == 223) {
     advice = " (the driver cannot load this binary: it may be older than the compiler; update the driver)";
@@ -131,13 +155,16 @@ ErrorCode classify(Result code) {
     case 3:   // not initialized
     case 4:   // deinitialized
     case 34:  // stub library
-    case 36:  // call requires newer driver
-    case 46:  // device unavailable (exclusive mode, or taken away)
-    case kNoDevice:
-    case 802:  // system not ready
+      return ErrorCode::unavailable;
+    case 36:   // call requires newer driver
     case 803:  // driver mismatch
     case 804:  // compat not supported
-      return ErrorCode::unavailable;
+      return ErrorCode::driver_too_old;
+    case 46:   // device unavailable (exclusive mode, or taken away)
+    case 802:  // system not ready
+      return ErrorCode::gpu_bad_state;
+    case kNoDevice:
+      return ErrorCode::no_gpu;
     case 200:  // invalid image
     case 209:  // no binary for gpu
     case 218:  // invalid ptx

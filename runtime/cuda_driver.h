@@ -103,13 +103,16 @@ constexpr int kJitErrorLogBufferBytes = 6;  // CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTE
 // The driver's functions under the names of their exact ABI version.
 class Driver {
  public:
-  // No driver, or one that is too old: ErrorCode::unavailable with what to do. No GPU is not an error here.
-  // `library`: nullptr for the system's libcuda.so.1; tests pass a path.
+  // ErrorCode::unavailable (no driver), driver_too_old or gpu_bad_state, with what to do. No GPU is not an
+  // error here. `library`: nullptr for the system's libcuda.so.1; tests pass a path.
   static rtjit::Result<std::shared_ptr<const Driver>> open(const char* library = nullptr);
 
   // An Error with the driver's name and words for the code: "launching gemm1: CUDA_ERROR_ILLEGAL_ADDRESS
   // (700): ...".
-  Error error(Result code, std::string_view doing) const;
+  Error error(Result code, std::string_view doing, bool with_advice = true) const;
+  // The same for what fails before anything was launched: driver_too_old, no_gpu, gpu_bad_state or
+  // unavailable.
+  Error opening_error(Result code, std::string_view doing) const;
 
   Result (*init)(unsigned) = nullptr;
   Result (*driver_version)(int*) = nullptr;

@@ -58,11 +58,11 @@ std::vector<std::string> compare_limits(const TargetLimits& table, const TargetL
 Result<DeviceInfo> read_device_info(const cuda::Driver& driver, int ordinal) {
   int count = 0;
   if (cuda::Result code = driver.device_count(&count); code != cuda::kSuccess && code != cuda::kNoDevice) {
-    return driver.error(code, "counting GPUs");
+    return driver.opening_error(code, "counting GPUs");
   }
   if (count == 0) {
     return make_error(
-        ErrorCode::unavailable,
+        ErrorCode::no_gpu,
         "the CUDA driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES (in a container: --gpus "
         "all)");
   }

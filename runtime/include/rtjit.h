@@ -36,7 +36,7 @@ typedef enum rtjit_status {
   RTJIT_INVALID_ARGUMENT = 1, /* the message names the argument, what came and what is allowed */
   RTJIT_UNSUPPORTED = 2,      /* right in itself, but this device, target or toolkit cannot do it */
   RTJIT_NOT_FOUND = 3,        /* no such template, preset or file */
-  RTJIT_UNAVAILABLE = 4,      /* no driver, no GPU, or no NVRTC where one is needed */
+  RTJIT_UNAVAILABLE = 4,      /* no CUDA driver (or no libsodium, where a signature must be checked) */
   RTJIT_COMPILE_FAILED = 5,
   RTJIT_TIMEOUT = 6,
   RTJIT_DEVICE_FAULT = 7,
@@ -45,7 +45,12 @@ typedef enum rtjit_status {
   RTJIT_CORRUPT = 10,
   RTJIT_READ_ONLY = 11,
   RTJIT_CANCELLED = 12,
-  RTJIT_INTERNAL = 13
+  RTJIT_INTERNAL = 13,
+  RTJIT_DRIVER_TOO_OLD = 14,  /* or it does not fit its kernel module: update it, or reboot after an update */
+  RTJIT_NO_GPU = 15,          /* a driver, but no GPU: check nvidia-smi, CUDA_VISIBLE_DEVICES, the container's --gpus */
+  RTJIT_GPU_BAD_STATE = 16,   /* held exclusively by another process, not ready yet, or in need of a reset */
+  RTJIT_NO_COMPILER = 17,     /* NVRTC is not there, and the cache lacks a kernel that is needed */
+  RTJIT_COMPILER_TOO_OLD = 18 /* the NVRTC that is there is older than 12.8 */
 } rtjit_status;
 
 typedef enum rtjit_dtype {
@@ -117,8 +122,9 @@ RTJIT_API const char* rtjit_status_name(rtjit_status status);
 /* The message of the last call on this thread that failed; "" if none did. Valid until the next call that fails. */
 RTJIT_API const char* rtjit_last_error(void);
 
-/* Opens the library on a CUDA device. RTJIT_UNAVAILABLE without a driver or GPU. One library per GPU: a program with
- * several opens several. */
+/* Opens the library on a CUDA device. RTJIT_UNAVAILABLE without a driver, RTJIT_NO_GPU without a GPU,
+ * RTJIT_DRIVER_TOO_OLD or RTJIT_GPU_BAD_STATE where there are both and they cannot be used. One library per GPU: a program
+ * with several opens several. */
 RTJIT_API rtjit_status rtjit_library_open(const rtjit_library_options* options, rtjit_library** library);
 RTJIT_API void rtjit_library_close(rtjit_library* library); /* kernels opened from it stay valid; NULL is fine */
 

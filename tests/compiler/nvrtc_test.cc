@@ -87,7 +87,7 @@ TEST(NvrtcSearch, MissingFileSaysWhereItLookedAndHowToGetIt) {
   ScopedEnvironment environment("RTJIT_NVRTC", "/nonexistent/libnvrtc.so.13");
   Result<std::shared_ptr<const Nvrtc>> opened = Nvrtc::open();
   ASSERT_FALSE(opened.ok());
-  EXPECT_EQ(opened.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(opened.error().code, ErrorCode::no_compiler);
   EXPECT_THAT(opened.error().message, HasSubstr("/nonexistent/libnvrtc.so.13"));
   EXPECT_THAT(opened.error().message, HasSubstr("pip install nvidia-cuda-nvrtc"));
   EXPECT_THAT(opened.error().message, ::testing::Not(HasSubstr("/usr/local/cuda")));

@@ -40,7 +40,8 @@ CudaSession& CudaSession::instance() {
 void CudaSession::SetUp() {
   auto device = open_cuda_device(0);
   if (!device) {
-    (device.error().code == ErrorCode::unavailable ? absent : broken) = device.error().message;
+    const ErrorCode code = device.error().code;
+    (code == ErrorCode::unavailable || code == ErrorCode::no_gpu ? absent : broken) = device.error().message;
     if (!absent.empty()) fmt::print("no CUDA device: {}\n", absent);
     return;
   }

@@ -85,6 +85,20 @@ TEST_F(HotPathTest, ALaunchAllocatesLocksAndReadsNothing) {
   EXPECT_EQ(seen.environment_reads, 0);
 }
 
+TEST_F(HotPathTest, NorDoesTheFirstLaunchOfAThread) {
+  if (!can_watch()) GTEST_SKIP() << "the sanitizer has malloc and the mutexes";
+  Watched seen;
+  int failures = 0;
+  std::thread([&] {
+    (void)widget->device.is_capturing(nullptr);  // the double has thread-local variables of its own
+    Watch watch;
+    failures = launch_in_every_way(1);
+    seen = watch.stop();
+  }).join();
+  EXPECT_EQ(failures, 0);
+  EXPECT_EQ(seen.allocations + seen.frees + seen.locks + seen.environment_reads, 0);
+}
+
 TEST_F(HotPathTest, TheWatchSeesThem) {
   if (!can_watch()) GTEST_SKIP() << "the sanitizer has malloc and the mutexes";
   std::mutex mutex;

@@ -84,10 +84,11 @@ TEST(CApi, TheBinaryInterfaceIsFrozen) {
   EXPECT_EQ(int{RTJIT_E8M0}, 10);
   EXPECT_EQ(int{RTJIT_MISS_NEAREST}, 0);
   EXPECT_EQ(int{RTJIT_MISS_BACKGROUND}, 4);
-  const char* const statuses[] = {"ok",           "invalid_argument", "unsupported", "not_found",     "unavailable",
-                                  "compile_failed", "timeout",        "device_fault", "out_of_memory", "io",
-                                  "corrupt",      "read_only",        "cancelled",   "internal",      "unknown"};
-  for (int i = 0; i < 15; ++i) EXPECT_STREQ(rtjit_status_name(static_cast<rtjit_status>(i)), statuses[i]);
+  const char* const statuses[] = {"ok",          "invalid_argument", "unsupported",    "not_found",    "unavailable",
+                                  "compile_failed", "timeout",       "device_fault",   "out_of_memory", "io",
+                                  "corrupt",     "read_only",        "cancelled",      "internal",     "driver_too_old",
+                                  "no_gpu",      "gpu_bad_state",    "no_compiler",    "compiler_too_old", "unknown"};
+  for (int i = 0; i < 20; ++i) EXPECT_STREQ(rtjit_status_name(static_cast<rtjit_status>(i)), statuses[i]);
 }
 
 TEST_F(CApiTest, SizesLayoutAndProvenance) {

@@ -60,6 +60,10 @@ TEST(CudaAbi, NumbersAreTheDrivers) {
   EXPECT_EQ(cuda::classify(CUDA_ERROR_ILLEGAL_ADDRESS), ErrorCode::device_fault);
   EXPECT_EQ(cuda::classify(CUDA_ERROR_OUT_OF_MEMORY), ErrorCode::out_of_memory);
   EXPECT_EQ(cuda::classify(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES), ErrorCode::unsupported);
+  EXPECT_EQ(cuda::classify(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH), ErrorCode::driver_too_old);
+  EXPECT_EQ(cuda::classify(CUDA_ERROR_SYSTEM_NOT_READY), ErrorCode::gpu_bad_state);
+  EXPECT_EQ(cuda::classify(CUDA_ERROR_DEVICE_UNAVAILABLE), ErrorCode::gpu_bad_state);
+  EXPECT_EQ(cuda::classify(CUDA_ERROR_NO_DEVICE), ErrorCode::no_gpu);
   EXPECT_EQ(cuda::classify(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED), ErrorCode::invalid_argument);
 }
 

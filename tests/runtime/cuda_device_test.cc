@@ -49,8 +49,39 @@ TEST_F(CudaDeviceTest, NoDriverIsUnavailableWithAdvice) {
 TEST_F(CudaDeviceTest, ADriverThatLacksFunctionsIsTooOld) {
   auto driver = cuda::Driver::open("libm.so.6");
   ASSERT_FALSE(driver.ok());
-  EXPECT_EQ(driver.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(driver.error().code, ErrorCode::driver_too_old);
   EXPECT_THAT(driver.error().message, HasSubstr("too old: it has no cuInit"));
+  EXPECT_THAT(driver.error().message, HasSubstr("update NVIDIA's driver to 520 or later"));
+}
+
+// What goes wrong before anything runs: each cause has its own status, and says what to do.
+TEST_F(CudaDeviceTest, EachReasonWhyAGpuCannotBeOpenedHasItsStatus) {
+  const auto start = [&](int code) {
+    fake->init_result = code;
+    auto driver = cuda::Driver::open(RTJIT_FAKE_LIBCUDA);
+    return driver.ok() ? Error{ErrorCode::internal, "it opened"} : driver.error();
+  };
+  const auto open_context = [&](int code) {
+    fake->init_result = 0;
+    fake->fail_context = code;
+    auto device = open_cuda_device(*cuda::Driver::open(RTJIT_FAKE_LIBCUDA), 0);
+    return device.ok() ? Error{ErrorCode::internal, "it opened"} : device.error();
+  };
+  for (int code : {36, 803, 804}) {
+    EXPECT_EQ(start(code).code, ErrorCode::driver_too_old) << code;
+    EXPECT_THAT(start(code).message, HasSubstr("update NVIDIA's driver")) << code;
+  }
+  EXPECT_EQ(start(802).code, ErrorCode::gpu_bad_state);
+  EXPECT_THAT(start(802).message, HasSubstr("fabric manager"));
+  EXPECT_EQ(start(34).code, ErrorCode::unavailable);
+  for (int code : {46, 214, 700, 999}) {
+    const Error error = open_context(code);
+    EXPECT_EQ(error.code, ErrorCode::gpu_bad_state) << code;
+    EXPECT_THAT(error.message, HasSubstr("opening a context on device 0")) << code;
+    EXPECT_THAT(error.message, HasSubstr("nvidia-smi --gpu-reset")) << code;
+    EXPECT_THAT(error.message, ::testing::Not(HasSubstr("start a new process"))) << code;
+  }
+  EXPECT_EQ(open_context(2).code, ErrorCode::out_of_memory);
 }
 
 TEST_F(CudaDeviceTest, NoGpuIsUnavailable) {
@@ -60,7 +91,7 @@ TEST_F(CudaDeviceTest, NoGpuIsUnavailable) {
   ASSERT_TRUE(driver.ok());
   auto device = open_cuda_device(*driver, 0);
   ASSERT_FALSE(device.ok());
-  EXPECT_EQ(device.error().code, ErrorCode::unavailable);
+  EXPECT_EQ(device.error().code, ErrorCode::no_gpu);
   EXPECT_THAT(device.error().message, HasSubstr("no GPU"));
 }
 
