@@ -17,6 +17,7 @@ using AddVerb = void (*)(CLI::App& app, Action* action);
 void add_tune(CLI::App& app, Action* action);
 void add_explain(CLI::App& app, Action* action);
 void add_query(CLI::App& app, Action* action);
+void add_report(CLI::App& app, Action* action);
 void add_cache(CLI::App& app, Action* action);
 void add_targets(CLI::App& app, Action* action);
 void add_templates(CLI::App& app, Action* action);
