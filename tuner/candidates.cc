@@ -198,6 +198,24 @@ void apply_compiled(const SearchContext& context, const CompiledFacts& compiled,
                                        candidate->facts.smem + compiled.static_smem, context.gpu.limits);
 }
 
+void apply_stored_compile(const SearchContext& context, const TuningRow& row, int64_t max_spill_bytes,
+                          Candidate* candidate) {
+  candidate->source = VerdictSource::stored;
+  candidate->compiler = row.compiler;
+  candidate->binary_key = row.binary_key;
+  if (row.binary_key.empty()) {  // the compiler refused it
+    candidate->compiled_known = true;
+    candidate->gate = {row.verdict, row.reason};
+    return;
+  }
+  CompiledFacts facts;
+  facts.registers = row.registers;
+  facts.stack = row.stack;
+  facts.spills = row.spills;
+  facts.static_smem = std::max<int64_t>(0, row.smem_bytes - candidate->facts.smem);
+  apply_compiled(context, facts, max_spill_bytes, candidate);
+}
+
 StageChoice choice_of(const Candidate& candidate) {
   return {candidate.stage->name, candidate.variant->name, candidate.config};
 }

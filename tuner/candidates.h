@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cache/records.h"
 #include "compiler/compile.h"
 #include "runtime/gates.h"
 #include "templates/launch_plan.h"
@@ -88,6 +89,10 @@ Result<std::optional<CompileRequest>> pack_compile_request(const SearchContext& 
 // Takes the compiler's word for a candidate: load gate, occupancy.
 void apply_compiled(const SearchContext& context, const CompiledFacts& compiled, int64_t max_spill_bytes,
                     Candidate* candidate);
+
+// The same from a bucket-0 row that holds what a compiler made of the candidate, or why it refused it.
+void apply_stored_compile(const SearchContext& context, const TuningRow& row, int64_t max_spill_bytes,
+                          Candidate* candidate);
 
 StageChoice choice_of(const Candidate& candidate);
 

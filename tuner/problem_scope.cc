@@ -89,6 +89,17 @@ Result<std::vector<int64_t>> parse_tokens(const Template& tmpl, const std::strin
   return values;
 }
 
+// The buckets of ascending values; all of them without a value.
+std::vector<int64_t> buckets_of(const Template& tmpl, const std::vector<int64_t>& values) {
+  if (values.empty()) return tmpl.buckets;
+  std::vector<int64_t> buckets;
+  for (int64_t value : values) {
+    int64_t bucket = bucket_for(tmpl, value);
+    if (buckets.empty() || buckets.back() != bucket) buckets.push_back(bucket);
+  }
+  return buckets;
+}
+
 }  // namespace
 
 bool ConfigFilter::matches(std::string_view stage_name, std::string_view variant_name,
@@ -134,6 +145,22 @@ Result<ConfigFilter> parse_config_filter(const Template& tmpl, std::string_view 
   return filter;
 }
 
+Result<Problem> resolve_problem(const TemplateRegistry& registry, const Template& tmpl,
+                                const ScopeRequest& request) {
+  KeyValues given;
+  if (!request.preset.empty()) given.emplace_back("preset", request.preset);
+  auto keys = parse_key_values(request.problem);
+  if (!keys) return keys.error().with_context("--problem");
+  given.insert(given.end(), keys->begin(), keys->end());
+  return registry.problem(tmpl, given);
+}
+
+Result<std::vector<int64_t>> resolve_buckets(const Template& tmpl, const std::string& tokens) {
+  auto values = parse_tokens(tmpl, tokens);
+  if (!values) return values.error();
+  return buckets_of(tmpl, *values);
+}
+
 Result<ProblemScope> resolve_scope(const TemplateRegistry& registry, const ScopeRequest& request,
                                    const std::optional<DeviceInfo>& device) {
   ProblemScope scope;
@@ -157,23 +184,14 @@ Result<ProblemScope> resolve_scope(const TemplateRegistry& registry, const Scope
   scope.facts = scope.device ? scope.device->facts() : scope.target.facts();
   if (scope.device) scope.sku = scope.device->sku_fingerprint();
 
-  KeyValues given;
-  if (!request.preset.empty()) given.emplace_back("preset", request.preset);
-  auto keys = parse_key_values(request.problem);
-  if (!keys) return keys.error().with_context("--problem");
-  given.insert(given.end(), keys->begin(), keys->end());
-  auto problem = registry.problem(*scope.tmpl, given);
+  auto problem = resolve_problem(registry, *scope.tmpl, request);
   if (!problem) return problem.error();
   scope.problem = std::move(*problem);
 
   auto tokens = parse_tokens(*scope.tmpl, request.tokens);
   if (!tokens) return tokens.error();
   scope.tokens = std::move(*tokens);
-  scope.buckets = scope.tokens.empty() ? scope.tmpl->buckets : std::vector<int64_t>();
-  for (int64_t value : scope.tokens) {
-    int64_t bucket = bucket_for(*scope.tmpl, value);
-    if (scope.buckets.empty() || scope.buckets.back() != bucket) scope.buckets.push_back(bucket);
-  }
+  scope.buckets = buckets_of(*scope.tmpl, scope.tokens);
   auto filter = parse_config_filter(*scope.tmpl, request.config);
   if (!filter) return filter.error();
   scope.filter = std::move(*filter);

@@ -53,6 +53,13 @@ struct ProblemScope {
 Result<ProblemScope> resolve_scope(const TemplateRegistry& registry, const ScopeRequest& request,
                                    const std::optional<DeviceInfo>& device);
 
+// The parts of it that a verb may need alone: the problem of --preset and --problem, and the buckets that
+// serve
+// --tokens (all of the template's when it is "").
+Result<Problem> resolve_problem(const TemplateRegistry& registry, const Template& tmpl,
+                                const ScopeRequest& request);
+Result<std::vector<int64_t>> resolve_buckets(const Template& tmpl, const std::string& tokens);
+
 // "stage=gemm1,block_m=64" for `tmpl`; an unknown key or a value no config has is an error that lists what is
 // allowed.
 Result<ConfigFilter> parse_config_filter(const Template& tmpl, std::string_view text);

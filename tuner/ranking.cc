@@ -49,6 +49,23 @@ bool preferred(const StageSpace& space, const Ranked& a, const Ranked& b) {
 
 }  // namespace
 
+std::vector<Ranked> rank_finalists(std::span<const Prospect> prospects, Knowledge knowledge) {
+  std::vector<Ranked> ranked;
+  for (size_t index : finalists(prospects)) {
+    const Prospect& prospect = prospects[index];
+    Ranked entry;
+    entry.candidate = static_cast<int>(index);
+    entry.time_us = prospect.time_us;
+    entry.low_us = prospect.low_us;
+    entry.high_us = prospect.high_us;
+    entry.samples = prospect.samples;
+    entry.knowledge = prospect.time_us > 0 ? knowledge : Knowledge::none;
+    entry.is_default = prospect.is_default;
+    ranked.push_back(entry);
+  }
+  return ranked;
+}
+
 int choose_winner(const StageSpace& space, const std::vector<Ranked>& ranked, double tie_fraction) {
   if (ranked.empty()) return -1;
   auto fastest = std::min_element(ranked.begin(), ranked.end(), faster);
@@ -62,7 +79,7 @@ int choose_winner(const StageSpace& space, const std::vector<Ranked>& ranked, do
 }
 
 std::string explain_choice(const std::vector<Ranked>& ranked, int winner, double tie_fraction,
-                           int rejected_when_run) {
+                           int rejected_when_run, int looked_at) {
   const Ranked& chosen = ranked[static_cast<size_t>(winner)];
   const Ranked* reference = nullptr;
   int known = 0, tied_with = 0;
@@ -72,6 +89,7 @@ std::string explain_choice(const std::vector<Ranked>& ranked, int winner, double
     known += entry.time_us > 0 && entry.knowledge == chosen.knowledge;
     tied_with += tied(*fastest, entry, tie_fraction);
   }
+  known = std::max(known, looked_at);
   std::string text;
   if (chosen.time_us <= 0) {
     text = chosen.is_default ? "the default config; no time is known" : "no time is known";

@@ -1,11 +1,13 @@
 // The order of candidates for one bucket, and the rule that makes ties resolve alike on every rank and rerun.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "cache/records.h"
 #include "tuner/candidates.h"
+#include "tuner/strategy.h"
 
 namespace rtjit {
 
@@ -18,6 +20,9 @@ struct Ranked {
   bool is_default = false;
 };
 
+// The finalists of a search whose prospects are the space's candidates, index by index.
+std::vector<Ranked> rank_finalists(std::span<const Prospect> prospects, Knowledge knowledge);
+
 // Index into `ranked` of the entry that should win; -1 when empty. Known times beat unknown ones. Entries
 // within `tie_fraction` of the fastest, or whose interval overlaps the fastest one's when both are measured
 // and lie within three times that fraction, are tied. Ties resolve in this order: the default config, less
@@ -25,8 +30,9 @@ struct Ranked {
 // in the manifest.
 int choose_winner(const StageSpace& space, const std::vector<Ranked>& ranked, double tie_fraction);
 
-// Why it won, for the table: "fastest of 41 predicted; 6 % ahead of the default".
+// Why it won, for the table: "fastest of 41 predicted; 6 % ahead of the default". `looked_at`: how many
+// configs' times are known, where `ranked` is only those that a search did not drop.
 std::string explain_choice(const std::vector<Ranked>& ranked, int winner, double tie_fraction,
-                           int rejected_when_run);
+                           int rejected_when_run, int looked_at = 0);
 
 }  // namespace rtjit

@@ -1,0 +1,35 @@
+#include "tools/rtjit/search_options.h"
+
+#include "base/text.h"
+#include "tuner/effort.h"
+
+namespace rtjit {
+
+void SearchOptions::add_to(CLI::App& verb) {
+  verb.add_option(
+      "--strategy", strategy,
+      fmt::format("How configs are searched: {}. Default: halving", join(strategy_names(), ", ")));
+  verb.add_option("--effort", effort, fmt::format("How much is looked at: {}", join(effort_names(), ", ")))
+      ->capture_default_str();
+  verb.add_option("--measure", configs,
+                  "How many configs are looked at per bucket (the default config is always). Default: as the "
+                  "effort says, 6, 16 or 48")
+      ->check(CLI::PositiveNumber);
+  verb.add_option("--samples", samples,
+                  "Samples of each config that may win. Default: as the effort says, 5, 9 or 21")
+      ->check(CLI::PositiveNumber);
+  verb.add_option("--seed", seed, "What --strategy random draws with")->capture_default_str();
+}
+
+Result<StrategyOptions> SearchOptions::resolve() const {
+  auto options = effort_options(effort);
+  if (!options) return options.error().with_context("--effort");
+  if (!strategy.empty()) options->name = strategy;
+  if (configs > 0) options->configs = configs;
+  if (samples > 0) options->samples = samples;
+  options->seed = seed;
+  if (auto made = make_strategy(*options); !made) return made.error().with_context("--strategy");
+  return options;
+}
+
+}  // namespace rtjit

@@ -1,0 +1,17 @@
+// How much a tuning run does: three names for the numbers behind a search.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "tuner/strategy.h"
+
+namespace rtjit {
+
+// "quick": 6 configs per stage and bucket, 5 samples; "default": 16 and 9; "thorough": 48 and 21. The
+// strategy is `halving`. ErrorCode::invalid_argument lists the names.
+Result<StrategyOptions> effort_options(const std::string& name);
+std::vector<std::string> effort_names();
+
+}  // namespace rtjit
