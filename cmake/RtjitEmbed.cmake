@@ -1,16 +1,19 @@
-# rtjit_embed(<output.cc> <files relative to the source root...>): writes a .cc that holds the files' contents.
-# Made anew at build time whenever one of them changes.
+# rtjit_embed(<output.cc> HEADER <header> FUNCTION <name> FILES <files relative to the source root...>): writes a .cc
+# that holds the files' contents and defines the function, which the header declares, that lists them. Made anew at
+# build time whenever one of them changes.
 function(rtjit_embed output)
+  cmake_parse_arguments(ARG "" "HEADER;FUNCTION" "FILES" ${ARGN})
   set(paths)
-  foreach(file ${ARGN})
+  foreach(file ${ARG_FILES})
     list(APPEND paths ${PROJECT_SOURCE_DIR}/${file})
   endforeach()
-  string(REPLACE ";" "," joined "${ARGN}")
+  string(REPLACE ";" "," joined "${ARG_FILES}")
   add_custom_command(
     OUTPUT ${output}
     COMMAND ${CMAKE_COMMAND} -DOUTPUT=${output} -DROOT=${PROJECT_SOURCE_DIR} -DFILES=${joined}
+            -DHEADER=${ARG_HEADER} -DFUNCTION=${ARG_FUNCTION}
             -P ${PROJECT_SOURCE_DIR}/cmake/embed_files.cmake
     DEPENDS ${paths} ${PROJECT_SOURCE_DIR}/cmake/embed_files.cmake
-    COMMENT "Embedding templates and presets"
+    COMMENT "Embedding the files of ${ARG_FUNCTION}()"
     VERBATIM)
 endfunction()

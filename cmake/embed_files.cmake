@@ -1,6 +1,6 @@
 # Run as a script by RtjitEmbed.cmake. Each file becomes a char array: raw string literals have a length limit.
 string(REPLACE "," ";" files "${FILES}")
-set(text "#include \"templates/embedded.h\"\n\nnamespace rtjit {\nnamespace {\n")
+set(text "#include \"${HEADER}\"\n\nnamespace rtjit {\nnamespace {\n")
 set(table "")
 set(index 0)
 foreach(file ${files})
@@ -11,5 +11,5 @@ foreach(file ${files})
   math(EXPR index "${index} + 1")
 endforeach()
 string(APPEND text "const EmbeddedFile kFiles[] = {\n${table}    {{}, {}}};\n}  // namespace\n\n"
-  "std::span<const EmbeddedFile> embedded_files() { return {kFiles, ${index}}; }\n}  // namespace rtjit\n")
+  "std::span<const EmbeddedFile> ${FUNCTION}() { return {kFiles, ${index}}; }\n}  // namespace rtjit\n")
 file(WRITE ${OUTPUT} "${text}")

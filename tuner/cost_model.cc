@@ -24,22 +24,6 @@ double math_flops_per_us(std::string_view rate, const GpuFacts& gpu, const CostC
 
 }  // namespace
 
-const CostCoefficients& coefficients_for(const Target& target) {
-  // Starting points from data sheets and from the streaming floors that were measured on an H200; a later fit
-  // replaces them.
-  static const CostCoefficients ampere = {.dram_latency_us = 0.60, .l2_latency_us = 0.22};
-  static const CostCoefficients ada = {
-      .dram_efficiency = 0.92, .dram_latency_us = 0.55, .l2_latency_us = 0.22};
-  static const CostCoefficients hopper = {.dram_efficiency = 0.93, .mma_efficiency = 0.62};
-  static const CostCoefficients datacenter_blackwell = {.mma_efficiency = 0.40};
-  static const CostCoefficients consumer_blackwell = {.dram_efficiency = 0.92, .mma_efficiency = 0.85};
-  if (target.cc() >= 120) return consumer_blackwell;
-  if (target.cc() >= 100) return datacenter_blackwell;
-  if (target.cc() >= 90) return hopper;
-  if (target.cc() >= 89) return ada;
-  return ampere;
-}
-
 Prediction predict(const CostInputs& inputs, const GpuFacts& gpu, int blocks_per_sm, int64_t threads) {
   return predict(inputs, gpu, blocks_per_sm, threads, coefficients_for(gpu.target));
 }

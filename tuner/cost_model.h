@@ -13,29 +13,15 @@
 //   work has ceil(B / S) blocks where the average one has B / S; too few warps per SM also lower the rate
 // - latency: waves x steps of a block x (memory latency / stages in flight + overhead of a step)
 //
-// and `fill` is one memory latency per wave, before a block's pipeline is full. The coefficients per family
-// of targets are in one struct, to be fitted from stored measurements.
+// and `fill` is one memory latency per wave, before a block's pipeline is full. tuner/coefficients.h has the
+// coefficients per family of targets; tuner/fit.h fits them to stored measurements.
 #pragma once
 
 #include "templates/launch_plan.h"
+#include "tuner/coefficients.h"
 #include "tuner/gpu_facts.h"
 
 namespace rtjit {
-
-struct CostCoefficients {
-  double dram_efficiency = 0.90;      // of the data sheet's bandwidth, when streaming
-  double l2_bytes_per_clock_sm = 48;  // sustained, per SM
-  double dram_latency_us = 0.70, l2_latency_us = 0.28;
-  double mma_efficiency = 0.70;        // mma.sync, of the dense peak
-  double async_mma_efficiency = 0.85;  // wgmma, tcgen05
-  double alu_lanes_per_clock_sm = 64;  // integer and conversion work
-  double fma_lanes_per_clock_sm = 128;
-  double warps_for_peak = 8;       // resident warps per SM that saturate the math units
-  double step_overhead_us = 0.05;  // barrier and address work of a main-loop step
-  double launch_us = 2.0;
-  double overlap = 0.85;  // how much of the shorter resource times hides behind the longest
-};
-const CostCoefficients& coefficients_for(const Target& target);
 
 struct Prediction {
   double total_us = 0;  // 0 only when the manifest states no cost at all

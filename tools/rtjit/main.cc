@@ -17,9 +17,9 @@ int fail(const Error& error) {
 
 namespace {
 
-constexpr AddVerb kVerbs[] = {add_tune,     add_explain,   add_query,   add_report, add_cache,
-                              add_targets,  add_templates, add_check,   add_pack,   add_verify_pack,
-                              add_pack_key, add_doctor,    add_emulate, add_worker};
+constexpr AddVerb kVerbs[] = {add_tune,  add_explain,     add_query,    add_report, add_cache,   add_targets, add_templates,
+                              add_check, add_pack,    add_verify_pack, add_pack_key, add_doctor, add_emulate, add_fit,
+                              add_worker};
 
 std::string verbs(const CLI::App& app) {
   std::vector<std::string> names;
