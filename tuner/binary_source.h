@@ -1,26 +1,38 @@
 // Where binaries come from: memory, the store, the compiler. Opens the compiler only when it must.
 #pragma once
 
-#include <atomic>
-#include <functional>
-#include <future>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
-#include <vector>
 
 #include "base/result.h"
 #include "compiler/compile_pool.h"
 #include "tuner/candidates.h"
-#include "tuner/ledger.h"
 #include "tuner/session.h"
 
 namespace rtjit {
 
-// Not thread-safe (the pool behind it is).
+// Binaries in memory, as long as it suffices (half a gigabyte). Thread-safe.
+class BinaryCache {
+ public:
+  std::shared_ptr<const Binary> find(const std::string& key) const;  // null: not there
+  void keep(const std::shared_ptr<const Binary>& binary);
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, std::shared_ptr<const Binary>> kept_;
+  size_t bytes_ = 0;
+};
+
+// Not thread-safe (the pool and the cache behind it are).
 class BinarySource {
  public:
-  BinarySource(Store* store, CompilePoolFactory compiler) : store_(store), factory_(std::move(compiler)) {}
+  // `cache`: shared with other sources, or null for one of its own.
+  BinarySource(Store* store, CompilePoolFactory compiler, std::shared_ptr<BinaryCache> cache = nullptr)
+      : store_(store),
+        factory_(std::move(compiler)),
+        cache_(cache ? std::move(cache) : std::make_shared<BinaryCache>()) {}
 
   // The binary of a request. `compiler` is the one an earlier binary was made with, "" when not known.
   Result<CompileOutcome> get(const CompileRequest& request, const std::string& compiler = "");
@@ -30,8 +42,7 @@ class BinarySource {
   Result<CompilePool*> pool();
   bool pool_open() const { return pool_ != nullptr; }
 
-  // Remembers it, as long as memory allows (about half a gigabyte).
-  void keep(const std::shared_ptr<const Binary>& binary);
+  void keep(const std::shared_ptr<const Binary>& binary) { cache_->keep(binary); }
 
   int compiled() const { return compiled_; }
   int reused() const { return reused_; }
@@ -42,28 +53,8 @@ class BinarySource {
   Store* store_;
   CompilePoolFactory factory_;
   std::shared_ptr<CompilePool> pool_;
-  std::map<std::string, std::shared_ptr<const Binary>> kept_;
-  size_t kept_bytes_ = 0;
+  std::shared_ptr<BinaryCache> cache_;
   int compiled_ = 0, reused_ = 0;
 };
-
-struct CompileGateRun {
-  const SearchContext& context;
-  BinarySource& binaries;
-  Ledger& ledger;
-  const TuneLimits& limits;
-  bool force = false;  // do not trust stored verdicts
-  const std::atomic<bool>* cancel = nullptr;
-  std::function<void(int64_t done, int64_t total)> progress;  // may be empty
-  std::function<void(const Candidate&)> rejected;             // may be empty
-};
-
-// Applies what the store knows: verdicts and resources of earlier compiles, and failures when run. Needs no
-// compiler.
-void apply_stored(const CompileGateRun& run, const std::vector<Candidate*>& candidates);
-
-// Compiles what is still undecided, in parallel; every outcome is stored. ErrorCode::cancelled when asked to
-// stop (everything finished is stored), any other Error is the environment's.
-Status run_compile_gate(const CompileGateRun& run, const std::vector<Candidate*>& candidates);
 
 }  // namespace rtjit

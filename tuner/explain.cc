@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tuner/binary_source.h"
+#include "tuner/compile_queue.h"
 #include "tuner/ledger.h"
 
 namespace rtjit {
@@ -69,6 +70,51 @@ ExplainEntry make_entry(const SearchContext& context, const Candidate& c, int64_
   return entry;
 }
 
+void add_row(const TuningRow& row, ExplainEntry* entry) {
+  if (row.knowledge == Knowledge::measured) {
+    entry->measured_us = row.time_us;
+    entry->measured_low_us = row.time_low_us;
+    entry->measured_high_us = row.time_high_us;
+    entry->samples = row.samples;
+  }
+  entry->verified = row.verified;
+  entry->verified_on = row.verified_on;
+  entry->rel_l2 = row.rel_l2;
+  entry->rel_l2_limit = row.rel_l2_limit;
+  entry->max_err = row.max_err;
+  entry->max_err_limit = row.max_err_limit;
+}
+
+// Fills in of_winner and predicted_rank of the stage's entries.
+void compare_with_winner(const SearchContext& context, const StageSpace& space, const WinnerRow* winner,
+                         const Ledger& ledger, int64_t bucket, std::vector<ExplainEntry>* entries) {
+  std::vector<double> predictions;
+  for (const Candidate& c : space.candidates) {
+    double predicted = c.gate.ok() ? predict_candidate(context, c, bucket).total_us : 0;
+    if (predicted > 0) predictions.push_back(predicted);
+  }
+  std::sort(predictions.begin(), predictions.end());
+  double winner_predicted = 0, winner_measured = 0;
+  if (int index = winner ? space.find(winner->variant, winner->config) : -1; index >= 0) {
+    const Candidate& c = space.candidates[static_cast<size_t>(index)];
+    const TuningRow* row = ledger.find(c, bucket);
+    winner_predicted = predict_candidate(context, c, bucket).total_us;
+    if (row && row->knowledge == Knowledge::measured) winner_measured = row->time_us;
+  }
+  for (ExplainEntry& entry : *entries) {
+    if (entry.stage != space.stage->name) continue;
+    if (entry.predicted_us > 0) {
+      auto place = std::lower_bound(predictions.begin(), predictions.end(), entry.predicted_us);
+      entry.predicted_rank = static_cast<int>(place - predictions.begin()) + 1;
+    }
+    if (entry.measured_us > 0 && winner_measured > 0) {
+      entry.of_winner = entry.measured_us / winner_measured;
+    } else if (entry.predicted_us > 0 && winner_predicted > 0) {
+      entry.of_winner = entry.predicted_us / winner_predicted;
+    }
+  }
+}
+
 }  // namespace
 
 Result<ExplainReport> explain(const ExplainRequest& request) {
@@ -81,7 +127,7 @@ Result<ExplainReport> explain(const ExplainRequest& request) {
   Ledger ledger(request.store, context, scope.sku, nullptr);
   if (Status status = ledger.load(); !status) return status.error();
   BinarySource binaries(request.store, request.compiler);
-  CompileGateRun run{context, binaries, ledger, request.limits, false, request.cancel, request.progress, {}};
+  CompileGateRun gates{context, binaries, ledger, request.limits, false, request.cancel, request.progress, {}};
 
   for (const Stage& stage : scope.tmpl->stages) {
     if (!stage.tuned) continue;
@@ -92,23 +138,24 @@ Result<ExplainReport> explain(const ExplainRequest& request) {
       all.push_back(&c);
       if (scope.filter.matches(stage.name, c.variant->name, c.config)) wanted.push_back(&c);
     }
-    apply_stored(run, all);
+    apply_stored(gates, all);
     if (request.compile) {
-      if (Status status = run_compile_gate(run, wanted); !status) return status.error();
+      CompileQueue compiles(gates);
+      if (Status status = compiles.reopen(wanted); !status) return status.error();
+      if (Status status = compiles.finish(wanted); !status) return status.error();
     }
     const WinnerRow* winner = ledger.find_winner(stage.name, report.bucket);
     int default_index = space->default_candidate(report.bucket);
     for (Candidate* c : wanted) {
       ExplainEntry entry = make_entry(context, *c, report.bucket);
       if (const TuningRow* row = ledger.find(*c, report.bucket)) {
-        if (row->knowledge == Knowledge::measured) entry.measured_us = row->time_us;
-        entry.verified = row->verified;
-        entry.verified_on = row->verified_on;
+        add_row(*row, &entry);
       }
       entry.is_default = default_index >= 0 && c == &space->candidates[static_cast<size_t>(default_index)];
       entry.is_winner = winner && winner->variant == entry.variant && winner->config == entry.config;
       report.entries.push_back(std::move(entry));
     }
+    compare_with_winner(context, *space, winner, ledger, report.bucket, &report.entries);
     add_notes(*space, &report.notes);
   }
   if (report.entries.empty() && !scope.filter.empty()) {

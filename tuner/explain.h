@@ -38,9 +38,17 @@ struct ExplainEntry {
   int blocks_per_sm = 0;  // occupancy; 0 when rejected
   std::vector<std::string> features;
   double predicted_us = 0;  // for the bucket; 0 when rejected or not predictable
+  int predicted_rank = 0;   // 1 = the fastest among the stage's configs that no gate rejected; 0 = none
   double measured_us = 0;   // 0 = never measured
+  double measured_low_us = 0, measured_high_us = 0;
+  int samples = 0;
+  // Time in that of the bucket's winner, measured where both were, else predicted; 1.2 = 20 % slower; 0 = not
+  // known.
+  double of_winner = 0;
   bool verified = false;
   std::string verified_on;
+  // From the comparison with the reference; limits of 0: it was not compared.
+  double rel_l2 = 0, rel_l2_limit = 0, max_err = 0, max_err_limit = 0;
   bool is_default = false, is_winner = false;
 };
 

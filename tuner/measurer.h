@@ -40,6 +40,8 @@ class Measurer {
   virtual ~Measurer() = default;
   // One Measurement per candidate. An Error: the device or the worker cannot be used any more.
   virtual Result<std::vector<Measurement>> measure(const MeasureJob& job) = 0;
+  // Time that it took to bring binaries onto the device and load them.
+  virtual double load_ms() const { return 0; }
   virtual Result<VerifyOutcome> verify(const PipelineSpec& candidate, int64_t bucket) = 0;
 };
 

@@ -19,9 +19,11 @@
 #include "templates/manifest.h"
 #include "tuner/candidates.h"
 #include "tuner/problem_scope.h"
+#include "tuner/strategy.h"
 
 namespace rtjit {
 
+class BinaryCache;
 class CompilePool;
 class Store;
 
@@ -31,18 +33,27 @@ using EmulatorFactory = std::function<Result<std::unique_ptr<Device>>(const Targ
 using CompilePoolFactory = std::function<Result<std::shared_ptr<CompilePool>>()>;
 
 struct TuneLimits {
-  int max_measured_per_bucket = 12;  // best predicted ones; the default config is measured in addition
-  int timing_rounds = 9;             // samples per candidate, interleaved
-  double tie_fraction = 0.01;        // times nearer than this are a tie
-  int64_t max_spill_bytes = 32;      // a config that spills more is rejected (the oracle never is)
+  double tie_fraction = 0.01;    // times nearer than this are a tie
+  int64_t max_spill_bytes = 32;  // a config that spills more is rejected (the oracle never is)
   std::chrono::milliseconds compile_limit{10000};
   std::chrono::milliseconds candidate_limit{
       2000};                                    // watchdog: this much beyond what the candidate should need
   std::vector<int64_t> emulator_tokens{5, 33};  // bucket-scalar values that the emulator verifies with
 };
 
-enum class TunePhase { enumerate, compile, predict, measure, verify };
+// Where the time goes. All but `compile` are parts of the run's own time: `wait` is that in which nothing
+// could be measured because a compile was not done, `load` is what loading binaries on the device took (it is
+// also part of `measure` and `verify`). `compile` is the processor time of all compiler threads, most of
+// which passes while something else is measured.
+enum class TunePhase { enumerate, compile, predict, wait, load, measure, verify };
 const char* to_string(TunePhase phase);
+
+// A part of a run that is shared out: piece `index` (from 0) of `count`. A piece of work is one stage in one
+// bucket, numbered by bucket, then stage.
+struct Shard {
+  size_t index = 0, count = 1;
+  bool has(size_t item) const { return item % count == index; }
+};
 
 // Told of everything as it happens, on the thread that called tune(). Every method may do nothing.
 class TuneObserver {
@@ -76,9 +87,18 @@ struct TuneRequest {
   std::vector<std::string> worker_command;
   std::vector<std::string> template_folders;  // passed on to the worker
   TuneLimits limits;
+  StrategyOptions search;
+  // How long the run may take, 0 = as long as it needs. Then it stops with the best so far: what was verified
+  // until then is stored, the rest is reported as out of time.
+  std::chrono::milliseconds budget{0};
+  Shard shard;  // of the work; what other shards have to do is neither done nor reported
+  // Asked before each piece of work of the shard: false when another run has taken it. Empty: all is taken.
+  std::function<bool(size_t item)> claim;
+  std::shared_ptr<BinaryCache> shared_binaries;  // of runs that go on side by side; may be null
   bool force = false;  // ignore stored winners, verdicts and times (binaries are still reused)
   bool verify = true;  // false: nothing is published; the report shows what would have won
-  const std::atomic<bool>* cancel = nullptr;  // set: stop soon; everything finished is in the store
+  const std::atomic<bool>* cancel = nullptr;       // set: stop soon; everything finished is in the store
+  const std::atomic<bool>* also_cancel = nullptr;  // the same, for runs that go on side by side
 };
 
 // Why and how well one stage is served in one bucket.
@@ -94,10 +114,14 @@ struct BucketReport {
   int64_t smem_bytes = 0;
   int registers = 0;
   std::string default_variant, default_config;
-  int candidates = 0, feasible = 0, measured = 0;
+  int candidates = 0;
+  // Not rejected by any gate so far; a config that no search wanted has not met the later ones.
+  int feasible = 0;
+  int compiled = 0, measured = 0;
   std::map<Verdict, int> rejected;  // all candidates of the stage
   std::map<Gate, int> rejected_by;
-  bool from_cache = false;  // answered from the store
+  bool from_cache = false;   // answered from the store
+  bool out_of_time = false;  // the budget was used up before a winner was verified
 };
 
 struct StageReport {
@@ -113,7 +137,8 @@ struct TuneReport {
   std::map<TunePhase, double> phase_ms;
   double total_ms = 0;
   std::vector<std::string> warnings;
-  bool cancelled = false;  // what is reported so far is kept; running again goes on from there
+  bool cancelled = false;    // what is reported so far is kept; running again goes on from there
+  bool out_of_time = false;  // the same, by the budget
 };
 
 // Errors are those of the request or the environment (no compiler, device lost); rejected configs are data.

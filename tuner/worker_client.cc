@@ -99,6 +99,8 @@ WorkerClient::Answer WorkerClient::ask(const std::string& request, milliseconds 
     return answer;
   };
   if (!child_) return broken(Answer::Kind::died, "the worker is not running");
+  // Quick answers never let the wait below look at it.
+  if (setup_.cancel && setup_.cancel->load()) return broken(Answer::Kind::cancelled, "stopped on request");
   Status sent = child_->write(request + "\n", kSendLimit);
   // A worker that no longer reads may have left a last answer; reading tells.
   auto deadline = std::chrono::steady_clock::now() + limit;
@@ -180,12 +182,14 @@ Status WorkerClient::start() {
 
 WorkerClient::Answer WorkerClient::load(const PipelineSpec& spec, int id) {
   if (loaded_.count(id)) return {};
+  const auto begun = std::chrono::steady_clock::now();
   for (const auto& binary : spec.binaries) {
     Answer answer = send_binary(*binary);
     if (!answer.ok()) return answer;
   }
   Answer answer = ask(pipeline_json("load", spec, id), setup_.candidate_limit + milliseconds(8000));
   if (answer.ok()) loaded_.insert(id);
+  load_ms_ += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
   return answer;
 }
 

@@ -43,6 +43,8 @@ class WorkerClient : public Measurer {
   Result<std::vector<Measurement>> measure(const MeasureJob& job) override;
   Result<VerifyOutcome> verify(const PipelineSpec& candidate, int64_t bucket) override;
 
+  double load_ms() const override { return load_ms_; }
+
   int restarts() const { return restarts_; }
 
  private:
@@ -62,6 +64,7 @@ class WorkerClient : public Measurer {
   std::set<int> loaded_;        // ids of pipelines that it has
   int next_id_ = 1;
   int restarts_ = 0;
+  double load_ms_ = 0;
 };
 
 }  // namespace rtjit

@@ -121,6 +121,7 @@ Status FakeDevice::launch(const Kernel& kernel, const LaunchConfig&, void** argu
   elapsed_us_ += fake_time_us(name) * (what == "slow" ? 100 : 1);
   if (what == "refuse") return make_error(ErrorCode::unsupported, "too many resources requested for launch");
   if (what == "exit") _exit(7);
+  if (what == "tired") std::this_thread::sleep_for(std::chrono::microseconds(200));
   while (what == "hang") std::this_thread::sleep_for(std::chrono::seconds(1));
   if (what == "fault") faulted_ = true;
   auto pointer = [&](int i) { return *static_cast<DevicePtr*>(arguments[i]); };

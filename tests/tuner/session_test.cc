@@ -71,8 +71,8 @@ class SessionTest : public testing::Test {
     r.emulator = nullptr;
     r.worker_command = {"/proc/self/exe", "worker", misbehaviour};
     r.template_folders = {test::scale_add_folder()};
-    r.limits.max_measured_per_bucket = 100;
-    r.limits.timing_rounds = 3;
+    r.search.name = "exhaustive";
+    r.search.samples = 3;
     r.limits.candidate_limit = std::chrono::milliseconds(400);
     return r;
   }
@@ -226,7 +226,11 @@ TEST_F(SessionTest, StoredTimeoutIsNotTheLastWordOnTheReference) {
   ASSERT_FALSE(nothing.ok());
   EXPECT_THAT(nothing.error().message, HasSubstr("timeout: compiling took longer than 0 ms"));
   TuneReport report = run(request());
-  for (const BucketReport& bucket : report.stages[0].buckets) EXPECT_EQ(bucket.variant, "reference");
+  for (const BucketReport& bucket : report.stages[0].buckets) {
+    EXPECT_TRUE(bucket.has_winner);
+    EXPECT_GE(bucket.rejected.at(Verdict::timeout), 2) << "at least the two default configs";
+    EXPECT_LE(bucket.rejected.at(Verdict::timeout), 15) << "and not the reference";
+  }
 }
 
 TEST_F(SessionTest, ForceReplacesARefusalOfTheCompiler) {
@@ -398,10 +402,12 @@ TEST_F(SessionTest, MeasuresAndTakesTheFastest) {
 
 TEST_F(SessionTest, FewMeasuredButAlwaysTheDefault) {
   TuneRequest r = measured();
-  r.limits.max_measured_per_bucket = 2;
+  r.search.name = "halving";
+  r.search.configs = 2;
   TuneReport report = run(r);
   const BucketReport& bucket = report.stages[0].buckets[0];
   EXPECT_LE(bucket.measured, 3);
+  EXPECT_LE(report.compiled, 4) << "these and the reference";
   EXPECT_GT(bucket.default_time_us, 0);
   EXPECT_LE(bucket.time_us, bucket.default_time_us * 1.01);
 }

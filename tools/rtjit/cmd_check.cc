@@ -114,7 +114,8 @@ int run(const CheckOptions& options) {
   auto oracle = oracle_choices(search, scope.buckets.front());
   if (!oracle) return fail(oracle.error());
   Progress progress(options.scope.json);
-  progress.begin("checking configs", static_cast<int64_t>(work.size()));
+  const auto total = static_cast<int64_t>(work.size());
+  progress.begin("checking configs", total);
   std::vector<Checked> results;
   bool all_right = true;
   const std::atomic<bool>* cancel = install_cancel_handler();
@@ -126,7 +127,7 @@ int run(const CheckOptions& options) {
     if (!verdict) return fail(verdict.error());
     all_right = all_right && verdict->checked && verdict->outcome.verdict == Verdict::ok;
     results.push_back({candidate->stage->name, candidate->variant->name, candidate->config_text, *verdict});
-    progress.update(static_cast<int64_t>(results.size()));
+    progress.update("checking configs", static_cast<int64_t>(results.size()), total);
   }
   progress.end();
   if (options.scope.json) {

@@ -1,6 +1,7 @@
 // rtjit explain: every config of a problem with its verdict and the numbers behind it.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "tools/rtjit/command.h"
@@ -39,7 +40,16 @@ nlohmann::json to_json(const ExplainEntry& entry, int64_t bucket) {
           {"blocks_per_sm", entry.blocks_per_sm},
           {"features", entry.features},
           {"predicted_us", entry.predicted_us},
+          {"predicted_rank", entry.predicted_rank},
           {"measured_us", entry.measured_us},
+          {"measured_low_us", entry.measured_low_us},
+          {"measured_high_us", entry.measured_high_us},
+          {"samples", entry.samples},
+          {"of_winner", entry.of_winner},
+          {"rel_l2", entry.rel_l2},
+          {"rel_l2_limit", entry.rel_l2_limit},
+          {"max_err", entry.max_err},
+          {"max_err_limit", entry.max_err_limit},
           {"verified", entry.verified},
           {"verified_on", entry.verified_on},
           {"default", entry.is_default},
@@ -68,9 +78,26 @@ void print_one(const ExplainEntry& entry) {
   if (entry.registers_compiled) fmt::print("  stack        {} B, spills {} B\n", entry.stack, entry.spills);
   if (entry.blocks_per_sm > 0) fmt::print("  blocks/SM    {}\n", entry.blocks_per_sm);
   fmt::print("  features     {}\n", entry.features.empty() ? "none" : join(entry.features, " "));
-  if (entry.predicted_us > 0) fmt::print("  predicted    {:.1f} us\n", entry.predicted_us);
-  if (entry.measured_us > 0) fmt::print("  measured     {:.1f} us\n", entry.measured_us);
+  if (entry.predicted_us > 0) {
+    fmt::print("  predicted    {:.1f} us, place {} in the order of the cost model\n", entry.predicted_us,
+               entry.predicted_rank);
+  }
+  if (entry.measured_us > 0) {
+    fmt::print("  measured     {:.1f} us ({:.1f} to {:.1f}, {} samples)\n", entry.measured_us,
+               entry.measured_low_us, entry.measured_high_us, entry.samples);
+  } else if (entry.verdict == Verdict::ok) {
+    fmt::print("  measured     never\n");
+  }
+  if (entry.of_winner > 0 && !entry.is_winner) {
+    fmt::print("  the winner   takes {:.1f} % {} ({})\n", 100 * std::abs(1 / entry.of_winner - 1),
+               entry.of_winner >= 1 ? "less time" : "more time",
+               entry.measured_us > 0 ? "measured" : "predicted");
+  }
   if (entry.verified) fmt::print("  verified on  {}\n", entry.verified_on);
+  if (entry.rel_l2_limit > 0) {
+    fmt::print("  errors       relative {:.2e} of {:.1e} allowed, largest {:.2e} of {:.1e}\n", entry.rel_l2,
+               entry.rel_l2_limit, entry.max_err, entry.max_err_limit);
+  }
   if (entry.is_winner) fmt::print("  the winner of this bucket\n");
   if (entry.is_default) fmt::print("  the default config of this bucket\n");
 }
@@ -131,7 +158,7 @@ int run(const ExplainOptions& options) {
     if (done == 0) {
       progress.begin("compiling", total);
     } else {
-      progress.update(done);
+      progress.update("compiling", done, total);
     }
   };
   std::vector<ExplainReport> reports;

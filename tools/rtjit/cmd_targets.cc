@@ -122,7 +122,7 @@ int probe(const TargetsOptions& options) {
   Progress progress(options.json);
   progress.begin("probing targets", static_cast<int64_t>(Target::all().size()));
   ProbeOptions probe_options;
-  probe_options.progress = [&](int done, int) { progress.update(done); };
+  probe_options.progress = [&](int done, int total) { progress.update("probing targets", done, total); };
   if (!options.again) probe_options.cache_file = probe_cache_file();
   auto report = probe_features(**nvrtc, probe_options);
   progress.end();

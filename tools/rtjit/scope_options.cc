@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/text.h"
 #include "compiler/nvrtc.h"
 #include "emulator/emulated_device.h"
 #include "runtime/cuda_device.h"
@@ -35,7 +36,19 @@ void ScopeOptions::add_to(CLI::App& verb) {
   verb.add_option("--config", request.config, "Only configs with these values, \"stage=gemm1,block_m=64\"");
   verb.add_option("--db", database, "Cache database. Default: RTJIT_CACHE, else the XDG cache folder");
   verb.add_option("--templates", template_folders, "Folder with further templates; may be repeated");
-  verb.add_option("--device", device, "GPU to use where there are several");
+  verb.add_option_function<std::string>(
+      "--device",
+      [this](const std::string& text) {
+        const auto ordinal = parse_int(text);
+        all_devices = several_devices && text == "all";
+        if (!all_devices && (!ordinal || *ordinal < 0 || *ordinal > 1023)) {
+          throw CLI::ValidationError("--device", fmt::format("'{}' is not the number of a GPU{}", text,
+                                                             several_devices ? ", nor 'all'" : ""));
+        }
+        device = ordinal ? static_cast<int>(*ordinal) : 0;
+      },
+      several_devices ? "GPU to use where there are several, or \"all\": the work is shared out"
+                      : "GPU to use where there are several");
   verb.add_flag("--json", json, "The result as JSON on standard output");
 }
 

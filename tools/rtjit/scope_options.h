@@ -19,6 +19,8 @@ struct ScopeOptions {
   std::string database;
   std::vector<std::string> template_folders;
   int device = 0;
+  bool several_devices = false;  // set before add_to(): the verb can use all GPUs at once
+  bool all_devices = false;      // --device all
   bool json = false;
 
   // TEMPLATE --target --preset --problem --tokens --config --db --templates --device --json

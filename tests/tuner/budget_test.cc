@@ -1,0 +1,140 @@
+// Runs that must end before they are done.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+#include "tests/tuner/scale_add.h"
+#include "tuner/session.h"
+#include "tuner/stop_signal.h"
+
+namespace rtjit {
+namespace {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+double ms_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+TEST(StopSignal, WithoutABudgetItIsTheCallersFlag) {
+  std::atomic<bool> flag{false};
+  StopSignal stop(&flag, milliseconds(0));
+  EXPECT_EQ(stop.flag(), &flag);
+  EXPECT_FALSE(stop.stopped());
+  flag = true;
+  EXPECT_TRUE(stop.stopped());
+  EXPECT_FALSE(stop.out_of_time());
+  EXPECT_EQ(StopSignal(nullptr, milliseconds(0)).flag(), nullptr);
+}
+
+TEST(StopSignal, PassesOnWhatEitherAsksAndTheDeadline) {
+  std::atomic<bool> flag{false}, also{false};
+  {
+    StopSignal stop(&flag, milliseconds(60000), &also);
+    EXPECT_FALSE(stop.stopped());
+    also = true;
+    const auto start = Clock::now();
+    while (!stop.stopped() && ms_since(start) < 5000) std::this_thread::sleep_for(milliseconds(1));
+    EXPECT_TRUE(stop.stopped());
+    EXPECT_TRUE(stop.asked());
+    EXPECT_FALSE(stop.out_of_time());
+  }
+  StopSignal stop(&flag, milliseconds(30));
+  EXPECT_FALSE(stop.stopped());
+  EXPECT_LE(stop.left().count(), 30);
+  std::this_thread::sleep_for(milliseconds(120));
+  EXPECT_TRUE(stop.stopped());
+  EXPECT_TRUE(stop.out_of_time());
+  EXPECT_FALSE(stop.asked());
+}
+
+class BudgetTest : public testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    registry_ = test::scale_add_registry();
+    tmpl_ = *registry_->find("scale_add");
+    store_ = test::open_store(":memory:");
+  }
+  // With a device whose kernels sleep, or without one.
+  TuneRequest request() {
+    TuneRequest r;
+    r.tmpl = tmpl_;
+    r.problem = *make_problem(*tmpl_, {{"a", "1.5"}});
+    r.target = *Target::parse("sm_90a");
+    r.store = store_.get();
+    r.compiler = test::counting_compiler(&compilers_opened_);
+    if (GetParam()) {
+      r.device = test::fake_device_info("sm_90a");
+      r.worker_command = {"/proc/self/exe", "worker", "unrolled=tired"};
+      r.template_folders = {test::scale_add_folder()};
+    } else {
+      r.emulator = [](const Target& target) -> Result<std::unique_ptr<Device>> {
+        return test::make_fake_device(target.name(), test::parse_misbehaviour("unrolled=tired"), true);
+      };
+    }
+    return r;
+  }
+  std::shared_ptr<const TemplateRegistry> registry_;
+  std::shared_ptr<const Template> tmpl_;
+  std::unique_ptr<Store> store_;
+  int compilers_opened_ = 0;
+};
+
+TEST_P(BudgetTest, StopsInTimeWithTheBestSoFarAndGoesOnLater) {
+  TuneRequest r = request();
+  r.search = {.name = "exhaustive", .configs = 1, .samples = 200};
+  r.buckets = {1024, 16384};
+  r.budget = milliseconds(GetParam() ? 1500 : 100);
+  const auto start = Clock::now();
+  auto report = tune(r);
+  const double took = ms_since(start);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  EXPECT_LT(took, 4500) << "a compile, a sample or a launch that has begun may end first";
+  EXPECT_FALSE(report->cancelled);
+  EXPECT_TRUE(report->out_of_time);
+  ASSERT_EQ(report->stages.front().buckets.size(), 2u);
+  for (const BucketReport& bucket : report->stages.front().buckets) {
+    if (bucket.out_of_time) {
+      EXPECT_FALSE(bucket.has_winner);
+      EXPECT_EQ(bucket.why, "the budget was used up; the default config serves");
+      EXPECT_FALSE(bucket.default_config.empty() && bucket.default_variant.empty());
+    } else {
+      EXPECT_TRUE(bucket.has_winner);
+      EXPECT_TRUE(bucket.verified);
+    }
+  }
+  r.budget = milliseconds(0);
+  r.search.samples = 1;
+  auto rest = tune(r);
+  ASSERT_TRUE(rest.ok()) << rest.error().message;
+  for (const BucketReport& bucket : rest->stages.front().buckets) EXPECT_TRUE(bucket.has_winner);
+}
+
+INSTANTIATE_TEST_SUITE_P(Where, BudgetTest, testing::Bool(),
+                         [](const auto& with) { return with.param ? "Device" : "NoDevice"; });
+
+TEST(Budget, AGenerousOneChangesNothing) {
+  auto registry = test::scale_add_registry();
+  auto store = test::open_store(":memory:");
+  int opened = 0;
+  TuneRequest r;
+  r.tmpl = *registry->find("scale_add");
+  r.problem = *make_problem(*r.tmpl, {{"a", "1.5"}});
+  r.target = *Target::parse("sm_90a");
+  r.store = store.get();
+  r.compiler = test::counting_compiler(&opened);
+  r.buckets = {1024};
+  r.budget = std::chrono::minutes(10);
+  auto report = tune(r);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  EXPECT_FALSE(report->out_of_time);
+  EXPECT_TRUE(report->stages.front().buckets.front().has_winner);
+  EXPECT_GT(report->phase_ms[TunePhase::compile], 0);
+  EXPECT_GT(report->phase_ms[TunePhase::wait], 0);
+}
+
+}  // namespace
+}  // namespace rtjit
