@@ -14,6 +14,7 @@
 #include "rtjit.h"
 #include "runtime/cuda_device.h"
 #include "runtime/miss_tune.h"
+#include "runtime/probe_kernel.h"
 #include "templates/registry.h"
 #include "tools/rtjit/cache_options.h"
 
@@ -39,9 +40,7 @@ const char* to_string(Check::State state) {
   return "";
 }
 
-constexpr const char* kProbeSource =
-    R"(extern "C" __global__ void probe(unsigned* out) { out[threadIdx.x] = 3u * threadIdx.x + 1u; })";
-constexpr int kProbeThreads = 64;
+constexpr std::chrono::milliseconds kProbeLimit{30000};
 
 class Doctor {
  public:
@@ -88,56 +87,13 @@ class Doctor {
                                nvrtc_->supported_archs().size()));
   }
 
-  // The probe for a target, or nothing where there is no compiler or it does not know the target.
-  std::optional<Binary> compile_probe(const Target& target, std::string* why_not) {
-    if (nvrtc_ == nullptr) {
-      *why_not = "there is no compiler";
-      return std::nullopt;
-    }
-    auto output = nvrtc_->compile({.source = kProbeSource,
-                                   .name = "probe.cu",
-                                   .headers = {},
-                                   .options = {"--gpu-architecture=" + target.name()},
-                                   .name_expressions = {},
-                                   .cancelled = {}});
-    if (!output || !output->ok) {
-      *why_not = output ? output->log : output.error().message;
-      return std::nullopt;
-    }
-    Binary binary;
-    binary.cubin = output->cubin;
-    binary.ptx = output->ptx;
-    binary.kernels.push_back({"probe", "probe", {}});
-    binary.kernels.back().resources.symbol = "probe";
-    return binary;
-  }
-
   // Compiles, loads and runs the probe, and looks at what it wrote: "" or what went wrong.
-  std::string run_probe(Device& device) {
-    std::string why_not;
-    const auto binary = compile_probe(device.info().target, &why_not);
-    if (!binary) return why_not;
-    const Status status = [&]() -> Status {
-      auto module = device.load(*binary);
-      if (!module) return module.error();
-      auto kernel = (*module)->kernel("probe");
-      if (!kernel) return kernel.error();
-      auto memory = device.allocate(kProbeThreads * sizeof(uint32_t));
-      if (!memory) return memory.error();
-      LaunchConfig config;
-      config.block[0] = kProbeThreads;
-      void* arguments[] = {&*memory};
-      Status launched = device.launch(**kernel, config, arguments, nullptr);
-      uint32_t values[kProbeThreads] = {};
-      if (launched) launched = device.copy_to_host(values, *memory, sizeof values);
-      device.free(*memory);
-      if (!launched) return launched;
-      for (uint32_t i = 0; i < kProbeThreads; ++i) {
-        if (values[i] != 3 * i + 1)
-          return make_error(ErrorCode::device_fault, "thread {} wrote {} instead of {}", i, values[i], 3 * i + 1);
-      }
-      return {};
-    }();
+  std::string probe(Device& device) {
+    if (nvrtc_ == nullptr) return "there is no compiler";
+    auto outcome = compile(*nvrtc_, probe_request(device.info().target, kProbeLimit));
+    if (!outcome) return outcome.error().message;
+    if (!outcome->binary) return outcome->reject.reason;
+    const Status status = run_probe(device, *outcome->binary);
     return status ? "" : status.error().message;
   }
 
@@ -158,7 +114,7 @@ class Doctor {
       std::string found = fmt::format("{}, {}, {} SMs, {} GiB, driver {}", info.name, info.target.name(), info.sm_count,
                                       info.total_memory >> 30, info.driver_version);
       const auto begin = Clock::now();
-      if (const std::string failure = run_probe(**device); !failure.empty()) {
+      if (const std::string failure = probe(**device); !failure.empty()) {
         problem(name, fmt::format("{}: a probe kernel does not run: {}", found, failure),
                 nvrtc_ == nullptr ? "get NVRTC first (above)" : "see what nvidia-smi says; the driver may be older than NVRTC");
         continue;
@@ -177,7 +133,7 @@ class Doctor {
     auto target = Target::parse("sm_90a");
     auto device = make_emulated_device(*target);
     if (!device) return problem("emulator", device.error().message, "this build is broken: build it again");
-    const std::string failure = run_probe(**device);
+    const std::string failure = probe(**device);
     if (failure.empty()) return ok("emulator", "a probe kernel ran on an emulated sm_90a");
     if (nvrtc_ == nullptr) return note("emulator", "not tried: " + failure, "");
     problem("emulator", failure, "please report this");
@@ -237,8 +193,9 @@ class Doctor {
 
   void variables() {
     std::vector<std::string> set;
-    for (const char* name : {"RTJIT_CACHE", "RTJIT_NVRTC", "RTJIT_NVRTC_PATH", "RTJIT_PACKS", "RTJIT_TOOL", "RTJIT_TRUST", "XDG_CACHE_HOME",
-                             "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES"}) {
+    for (const char* name :
+         {"RTJIT_CACHE", "RTJIT_NVML", "RTJIT_NVRTC", "RTJIT_NVRTC_PATH", "RTJIT_PACKS", "RTJIT_TOOL", "RTJIT_TRUST",
+          "XDG_CACHE_HOME", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES"}) {
       if (const std::string value = environment(name); !value.empty()) set.push_back(fmt::format("{}={}", name, value));
     }
     ok("environment", set.empty() ? "no variable that matters here is set" : join(set, " "));
