@@ -19,6 +19,17 @@ std::string kernel_module_version() {
   return {};
 }
 
+// "" where the driver does not tell: only the clocks cannot be watched then.
+std::string pci_bus_id(const cuda::Driver& driver, cuda::Device device) {
+  int domain = 0, bus = 0, slot = 0;
+  if (driver.device_attribute(&domain, cuda::kPciDomainId, device) != cuda::kSuccess ||
+      driver.device_attribute(&bus, cuda::kPciBusId, device) != cuda::kSuccess ||
+      driver.device_attribute(&slot, cuda::kPciDeviceId, device) != cuda::kSuccess) {
+    return "";
+  }
+  return fmt::format("{:04x}:{:02x}:{:02x}.0", domain, bus, slot);
+}
+
 }  // namespace
 
 Result<Target> target_for_capability(int major, int minor) {
@@ -105,6 +116,7 @@ Result<DeviceInfo> read_device_info(const cuda::Driver& driver, int ordinal) {
   limits.registers_per_sm = attribute(cuda::kRegistersPerSm);
   limits.registers_per_block = attribute(cuda::kMaxRegistersPerBlock);
   bool clusters = attribute(cuda::kClusterLaunch) != 0;
+  info.pci_bus_id = pci_bus_id(driver, device);
   if (failed != cuda::kSuccess)
     return driver.error(failed, fmt::format("reading the attributes of device {}", ordinal));
 

@@ -27,6 +27,7 @@ struct DeviceInfo {
   int sm_count = 0;
   int64_t l2_bytes = 0, total_memory = 0;
   int memory_bus_bits = 0, memory_clock_khz = 0, sm_clock_khz = 0;
+  std::string pci_bus_id;      // "0000:1b:00.0"; "" where there is none
   std::string driver_version;  // "13.0 (580.159.04)" or "emulator"
   bool emulated = false;
   std::vector<std::string>
