@@ -53,11 +53,18 @@ Result<Contents> read_contents(Database& database, const ContentsFilter& filter)
   winners_like.template_name = filter.template_name;
   Result<StoredRows<WinnerRow>> winners = read_rows(database, winners_like);
   if (!winners.ok()) return winners.error();
+  QuarantineRow quarantine_like;
+  quarantine_like.key = rows_like;
+  Result<StoredRows<QuarantineRow>> quarantine = read_rows(database, quarantine_like);
+  if (!quarantine.ok()) return quarantine.error();
   contents.rows = std::move(rows->rows);
+  contents.quarantine = std::move(quarantine->rows);
   contents.winners = std::move(winners->rows);
-  contents.damaged = static_cast<int64_t>(rows->damaged.size() + winners->damaged.size());
+  contents.damaged =
+      static_cast<int64_t>(rows->damaged.size() + winners->damaged.size() + quarantine->damaged.size());
   sort_rows(contents.rows);
   sort_rows(contents.winners);
+  sort_rows(contents.quarantine);
   if (filter.with_binaries) {
     if (Status status = read_binaries(database, filter, &contents); !status.ok()) return status.error();
   }

@@ -15,6 +15,7 @@ namespace rtjit {
 struct Contents {
   std::vector<TuningRow> rows;
   std::vector<WinnerRow> winners;
+  std::vector<QuarantineRow> quarantine;
   std::vector<StoredBinary> binaries;
   int64_t damaged = 0;  // rows and binaries that were left out because they do not fit their checksum or hash
 };

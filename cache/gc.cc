@@ -28,7 +28,7 @@ struct BinaryEntry {
   bool goes = false;
 };
 struct Survey {
-  std::vector<Entry> rows, winners;
+  std::vector<Entry> rows, winners, quarantine;
   std::vector<BinaryEntry> binaries;
   int64_t bytes = 0;
 };
@@ -81,6 +81,14 @@ Status survey(Database &database, Survey *out) {
   if (Status status = read_entries(database, "winners", "''", &out->winners);
       !status.ok())
     return status;
+  // A database that could not be migrated may be older than the table.
+  Result<int64_t> has_quarantine =
+      database.query_integer("SELECT count(*) FROM sqlite_master WHERE type='table' AND name='quarantine'");
+  if (!has_quarantine.ok()) return has_quarantine.error();
+  if (*has_quarantine != 0) {
+    if (Status status = read_entries(database, "quarantine", "binary_key", &out->quarantine); !status.ok())
+      return status;
+  }
   Result<Statement> statement = database.prepare(
       "SELECT key,sha256,stored_bytes,created_unix FROM binaries");
   if (!statement.ok())
@@ -127,6 +135,7 @@ void mark_stale(const GcRequest &request, Survey *all) {
     row.goes |= stale(row);
   for (Entry &winner : all->winners)
     winner.goes |= stale(winner);
+  for (Entry& row : all->quarantine) row.goes |= stale(row);
   for (BinaryEntry &binary : all->binaries) {
     binary.goes |=
         by_stale.contains(binary.key) && !by_others.contains(binary.key);
@@ -223,6 +232,7 @@ GcReport count(const Survey &all) {
   const auto going = [](const Entry &entry) { return entry.goes; };
   report.winners = std::count_if(all.winners.begin(), all.winners.end(), going);
   report.rows = std::count_if(all.rows.begin(), all.rows.end(), going);
+  report.quarantined = std::count_if(all.quarantine.begin(), all.quarantine.end(), going);
   for (const BinaryEntry &binary : all.binaries) {
     if (!binary.goes)
       continue;
@@ -257,7 +267,7 @@ Result<GcReport> collect_garbage(Store &store, const GcRequest &request) {
   if (request.max_bytes)
     mark_excess(*request.max_bytes, &all);
   GcReport report = count(all);
-  if (!request.dry_run && report.winners + report.rows + report.binaries > 0) {
+  if (!request.dry_run && report.winners + report.rows + report.quarantined + report.binaries > 0) {
     const Status removed = store.write_user([&](Database &database) -> Status {
       if (Status rows = delete_entries(database, "tuning", all.rows);
           !rows.ok())
@@ -265,6 +275,8 @@ Result<GcReport> collect_garbage(Store &store, const GcRequest &request) {
       if (Status winners = delete_entries(database, "winners", all.winners);
           !winners.ok())
         return winners;
+      if (Status quarantine = delete_entries(database, "quarantine", all.quarantine); !quarantine.ok())
+        return quarantine;
       return delete_binaries(database, all.binaries);
     });
     if (!removed.ok())

@@ -24,6 +24,7 @@ auto rank(const TuningRow& row) {
 auto rank(const WinnerRow& row) {
   return std::make_tuple(evidence(row), row.updated_unix, quickness(row.time_us));
 }
+auto rank(const QuarantineRow& row) { return row.updated_unix; }
 auto rank(const StoredBinary& binary) { return std::tie(binary.created_unix, binary.sha256); }
 
 template <typename Content>
@@ -35,6 +36,7 @@ bool better_by_rank(const Content& a, const Content& b) {
 }
 
 RowKey key_of(const TuningRow& row) { return row.key; }
+QuarantineRow key_of(const QuarantineRow& row) { return row; }
 WinnerRow key_of(const WinnerRow& row) {
   WinnerRow pattern = row;
   pattern.variant.clear();  // values of a winner, not its key
@@ -42,17 +44,12 @@ WinnerRow key_of(const WinnerRow& row) {
   return pattern;
 }
 
-template <typename Row>
-const char* const kTableName = "tuning";
-template <>
-const char* const kTableName<WinnerRow> = "winners";
-
 // The intact row of the same key. Damaged ones are taken away: they must not stand in the way of a good one.
 template <typename Row>
 Result<std::optional<Row>> row_there(Database& database, const Row& row) {
   Result<StoredRows<Row>> found = read_rows(database, key_of(row));
   if (!found.ok()) return found.error();
-  if (Status status = remove_damaged(database, kTableName<Row>, found->damaged); !status.ok())
+  if (Status status = remove_damaged(database, kTable<Row>, found->damaged); !status.ok())
     return status.error();
   for (Row& there : found->rows) {
     // An empty field of the key fits everything in a pattern.
@@ -69,6 +66,7 @@ Result<std::optional<StoredBinary>> row_there(Database& database, const StoredBi
 
 Status store(Database& database, const TuningRow& row) { return write_row(database, row); }
 Status store(Database& database, const WinnerRow& row) { return write_row(database, row); }
+Status store(Database& database, const QuarantineRow& row) { return write_row(database, row); }
 Status store(Database& database, const StoredBinary& binary) { return insert_binary(database, binary); }
 
 template <typename Content>
@@ -90,6 +88,7 @@ Status merge_all(Database& database, const std::vector<Content>& contents, Merge
 
 bool better(const TuningRow& a, const TuningRow& b) { return better_by_rank(a, b); }
 bool better(const WinnerRow& a, const WinnerRow& b) { return better_by_rank(a, b); }
+bool better(const QuarantineRow& a, const QuarantineRow& b) { return better_by_rank(a, b); }
 bool better(const StoredBinary& a, const StoredBinary& b) { return better_by_rank(a, b); }
 
 Result<MergeReport> merge_into(Store& store, const Contents& other) {
@@ -99,11 +98,16 @@ Result<MergeReport> merge_into(Store& store, const Contents& other) {
   for (const WinnerRow& row : other.winners) {
     if (Status status = check_row(row); !status.ok()) return status.error();
   }
+  for (const QuarantineRow& row : other.quarantine) {
+    if (Status status = check_row(row); !status.ok()) return status.error();
+  }
   MergeReport report;
   const Status status = store.write_user([&](Database& database) -> Status {
     report = {};
     if (Status rows = merge_all(database, other.rows, &report.rows); !rows.ok()) return rows;
     if (Status winners = merge_all(database, other.winners, &report.winners); !winners.ok()) return winners;
+    if (Status quarantine = merge_all(database, other.quarantine, &report.quarantine); !quarantine.ok())
+      return quarantine;
     return merge_all(database, other.binaries, &report.binaries);
   });
   if (!status.ok()) return status.error();

@@ -13,10 +13,12 @@ namespace rtjit {
 //   (none
 //           and NaN last); the greater text (to_line())
 //   winner  evidence(); the later updated_unix; the shorter time_us; the greater text
+//   quarantine  the later updated_unix; the greater text
 //   binary  the later created_unix; the greater sha256; the greater text
 // A failure wins because a config that one machine has seen fail must not win on another.
 bool better(const TuningRow& a, const TuningRow& b);
 bool better(const WinnerRow& a, const WinnerRow& b);
+bool better(const QuarantineRow& a, const QuarantineRow& b);
 bool better(const StoredBinary& a, const StoredBinary& b);
 
 struct MergeCounts {
@@ -25,7 +27,7 @@ struct MergeCounts {
   int64_t kept = 0;      // the one there was as good or better
 };
 struct MergeReport {
-  MergeCounts rows, winners, binaries;
+  MergeCounts rows, winners, quarantine, binaries;
 };
 
 // In one transaction: all of it, or nothing. A winner stays in its table even where a merged row says that

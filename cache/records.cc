@@ -9,6 +9,8 @@ namespace {
 constexpr const char* kVerdicts[] = {"ok",      "smem",    "feature", "registers", "spill", "constraint",
                                      "compile", "timeout", "launch",  "fault",     "hang",  "wrong"};
 constexpr const char* kKnowledge[] = {"none", "predicted", "measured"};
+constexpr const char* kReached[] = {"nothing", "compiled", "loaded", "launched", "verified"};
+static_assert(std::size(kReached) == static_cast<size_t>(Reached::verified) + 1);
 static_assert(std::size(kVerdicts) == static_cast<size_t>(Verdict::wrong) + 1);
 static_assert(std::size(kKnowledge) == static_cast<size_t>(Knowledge::measured) + 1);
 
@@ -41,10 +43,15 @@ std::optional<Knowledge> parse_knowledge(std::string_view text) {
   return parse_name<Knowledge>(kKnowledge, text);
 }
 
+const char* to_string(Reached reached) { return kReached[static_cast<int>(reached)]; }
+std::optional<Reached> parse_reached(std::string_view text) { return parse_name<Reached>(kReached, text); }
+
 bool failed_when_run(Verdict verdict) {
   return verdict == Verdict::launch || verdict == Verdict::fault || verdict == Verdict::hang ||
          verdict == Verdict::wrong;
 }
+
+bool is_quarantined(Verdict verdict) { return verdict == Verdict::fault || verdict == Verdict::hang; }
 
 int evidence(const TuningRow& row) {
   if (failed_when_run(row.verdict)) return 5;
@@ -74,6 +81,18 @@ Status check_row(const WinnerRow& row) {
         ErrorCode::invalid_argument,
         "{}.{} bucket {}: a measured winner must be verified against the reference before it is stored",
         row.template_name, row.stage, row.bucket);
+  }
+  return {};
+}
+
+Status check_row(const QuarantineRow& row) {
+  const RowKey& key = row.key;
+  Status status = check_key(key.template_name, key.template_hash, key.stage, key.target, key.bucket);
+  if (!status.ok()) return status;
+  if (!is_quarantined(row.verdict)) {
+    return make_error(ErrorCode::invalid_argument,
+                      "{}.{}: a config is quarantined for fault or hang; came: {}", key.template_name,
+                      key.stage, to_string(row.verdict));
   }
   return {};
 }

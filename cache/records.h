@@ -38,6 +38,17 @@ std::optional<Knowledge> parse_knowledge(std::string_view text);
 // again.
 bool failed_when_run(Verdict verdict);
 
+// The last thing that a candidate did well before it failed.
+enum class Reached {
+  nothing,   // it did not compile
+  compiled,  // loading it failed
+  loaded,    // it failed the first time that it ran
+  launched,  // it had run to its end at least once
+  verified,  // its results had been right in at least one case
+};
+const char* to_string(Reached reached);
+std::optional<Reached> parse_reached(std::string_view text);
+
 // What a tuning row is about. `bucket` 0: a verdict that holds for every bucket (static and compile gates).
 struct RowKey {
   std::string template_name, template_hash;  // content of manifest and sources
@@ -81,20 +92,38 @@ struct WinnerRow {
   int64_t updated_unix = 0;
 };
 
+// A candidate that faulted, hung or wrote outside its buffers, with the evidence. It is not run again for the
+// same content of the template and the same compiler.
+struct QuarantineRow {
+  RowKey key;            // `bucket` is the one in which it failed
+  std::string compiler;  // "nvrtc 13.0"; part of the key
+  Verdict verdict = Verdict::fault;
+  std::string error;  // the sentence
+  Reached reached = Reached::nothing;
+  std::string features;  // of its PTX, by name, separated by spaces
+  std::string binary_key, device_name, driver;
+  int64_t updated_unix = 0;
+};
+
+// Which verdicts lead to quarantine: those of kernels that may take the device or its memory down with them.
+bool is_quarantined(Verdict verdict);
+
 // How much a row knows. A row of an equal key is replaced only by one that knows at least as much.
 // Tuning rows: 5 measured and verified, or failed when run; 4 measured; 3 predicted and verified; 2
 // predicted; 0 never run: a verdict from before the run holds only until the config is looked at again, with
 // --force or by another compiler. Winners: 5 and 4 measured (verified or not), 3 and 2 predicted.
 int evidence(const TuningRow& row);
 int evidence(const WinnerRow& row);
+inline int evidence(const QuarantineRow&) { return 0; }  // the latest counts
 
 // Whether the row is a rejection that rests on what a compiler made or refused to make of the config: another
 // compiler may decide otherwise.
 bool rejected_by_compiler(const TuningRow& row);
 
 // What may be stored: template, hash, stage and target are named, the bucket is not negative, and a measured
-// winner is verified. Else ErrorCode::invalid_argument.
+// winner is verified; a quarantined candidate faulted or hung. Else ErrorCode::invalid_argument.
 Status check_row(const TuningRow& row);
 Status check_row(const WinnerRow& row);
+Status check_row(const QuarantineRow& row);
 
 }  // namespace rtjit

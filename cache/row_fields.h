@@ -71,20 +71,48 @@ void visit_values(Row& row, Visit&& visit) {
 }
 
 template <typename Row, typename Visit>
-void visit_all(Row& row, Visit&& visit) {
-  if constexpr (std::is_same_v<std::remove_const_t<Row>, TuningRow>) {
+requires std::is_same_v<std::remove_const_t<Row>, QuarantineRow>
+void visit_values(Row& row, Visit&& visit) {
+  visit("verdict", row.verdict);
+  visit("error", row.error);
+  visit("reached", row.reached);
+  visit("features", row.features);
+  visit("binary_key", row.binary_key);
+  visit("device_name", row.device_name);
+  visit("driver", row.driver);
+  visit("updated_unix", row.updated_unix);
+}
+
+// The fields that make a row the same row.
+template <typename Row, typename Visit>
+void visit_identity(Row& row, Visit&& visit) {
+  using Plain = std::remove_const_t<Row>;
+  if constexpr (std::is_same_v<Plain, TuningRow>) {
     visit_row_key(row.key, visit);
+  } else if constexpr (std::is_same_v<Plain, QuarantineRow>) {
+    visit_row_key(row.key, visit);
+    visit("compiler", row.compiler);
   } else {
     visit_key(row, visit);
   }
+}
+
+template <typename Row, typename Visit>
+void visit_all(Row& row, Visit&& visit) {
+  visit_identity(row, visit);
   visit_values(row, visit);
 }
 
-// What makes a row the same row; the order in which rows are listed.
+// The same as a value to compare by; the order in which rows are listed.
 inline auto row_identity(const TuningRow& row) {
   const RowKey& key = row.key;
   return std::tie(key.template_name, key.problem, key.target, key.sku, key.template_hash, key.stage,
                   key.bucket, key.variant, key.config);
+}
+inline auto row_identity(const QuarantineRow& row) {
+  const RowKey& key = row.key;
+  return std::tie(key.template_name, key.problem, key.target, key.sku, key.template_hash, key.stage,
+                  key.bucket, key.variant, key.config, row.compiler);
 }
 inline auto row_identity(const WinnerRow& row) {
   return std::tie(row.template_name, row.problem, row.target, row.sku, row.template_hash, row.stage,

@@ -9,10 +9,9 @@
 namespace rtjit {
 namespace {
 
+// Whether rows of one key are weighed by what they know.
 template <typename Row>
-constexpr const char* kTable = "tuning";
-template <>
-constexpr const char* kTable<WinnerRow> = "winners";
+constexpr bool kWeighed = !std::is_same_v<Row, QuarantineRow>;
 
 struct Binder {
   Statement& statement;
@@ -23,6 +22,7 @@ struct Binder {
   void operator()(const char*, bool value) { statement.bind(int64_t{value}); }
   void operator()(const char*, Verdict value) { statement.bind(std::string_view(to_string(value))); }
   void operator()(const char*, Knowledge value) { statement.bind(std::string_view(to_string(value))); }
+  void operator()(const char*, Reached value) { statement.bind(std::string_view(to_string(value))); }
 };
 
 struct Reader {
@@ -39,6 +39,7 @@ struct Reader {
   void operator()(const char*, Knowledge& value) {
     read_name(parse_knowledge(statement.text(column++)), value);
   }
+  void operator()(const char*, Reached& value) { read_name(parse_reached(statement.text(column++)), value); }
 
   template <typename Enum>
   void read_name(std::optional<Enum> parsed, Enum& value) {
@@ -62,6 +63,7 @@ struct Hasher {
   void operator()(const char*, bool value) { hash.add(int64_t{value}); }
   void operator()(const char*, Verdict value) { hash.add(std::string_view(to_string(value))); }
   void operator()(const char*, Knowledge value) { hash.add(std::string_view(to_string(value))); }
+  void operator()(const char*, Reached value) { hash.add(std::string_view(to_string(value))); }
 };
 
 template <typename Row>
@@ -83,21 +85,19 @@ std::vector<std::string> columns() {
 template <typename Row>
 std::string make_upsert() {
   std::vector<std::string> all = columns<Row>();
-  all.insert(all.end(), {"evidence", "checksum"});
+  if (kWeighed<Row>) all.push_back("evidence");
+  all.push_back("checksum");
   std::vector<std::string> key, updates;
   const auto add_key = [&](const char* column, const auto&) { key.push_back(column); };
   Row row;
-  if constexpr (std::is_same_v<Row, TuningRow>) {
-    visit_row_key(row.key, add_key);
-  } else {
-    visit_key(row, add_key);
-  }
+  visit_identity(row, add_key);
   for (size_t i = key.size(); i < all.size(); ++i) updates.push_back(all[i] + "=excluded." + all[i]);
   return fmt::format(
       "INSERT INTO {0} ({1}) VALUES ({2}) ON CONFLICT ({3}) DO UPDATE SET {4} "
-      "WHERE excluded.evidence >= {0}.evidence",
+      "{5}",
       kTable<Row>, join(all, ","), join(std::vector<std::string>(all.size(), "?"), ","), join(key, ","),
-      join(updates, ","));
+      join(updates, ","),
+      kWeighed<Row> ? fmt::format("WHERE excluded.evidence >= {}.evidence", kTable<Row>) : "");
 }
 
 template <typename Row>
@@ -106,7 +106,7 @@ Status write(Database& database, const Row& row) {
   Result<Statement> statement = database.prepare(sql);
   if (!statement.ok()) return statement.error();
   visit_all(row, Binder{*statement});
-  statement->bind(int64_t{evidence(row)});
+  if (kWeighed<Row>) statement->bind(int64_t{evidence(row)});
   statement->bind(std::string_view(row_checksum(row)));
   return statement->run();
 }
@@ -117,6 +117,7 @@ bool right_evidence(const TuningRow& row, int64_t stored) {
   return stored == evidence(row) || (rejection && stored == 3);
 }
 bool right_evidence(const WinnerRow& row, int64_t stored) { return stored == evidence(row); }
+bool right_evidence(const QuarantineRow& row, int64_t stored) { return stored == evidence(row); }
 
 // Conditions only for the fields that are given, so that SQLite can use the index.
 struct Condition {
@@ -143,13 +144,15 @@ struct ConditionBinder {
 // Winners name their config among the values, which a pattern may give too.
 void visit_pattern(const RowKey& pattern, auto&& visit) { visit_row_key(pattern, visit); }
 void visit_pattern(const WinnerRow& pattern, auto&& visit) { visit_row_key(pattern, visit); }
+void visit_pattern(const QuarantineRow& pattern, auto&& visit) { visit_identity(pattern, visit); }
 
 template <typename Row, typename Pattern>
 Result<StoredRows<Row>> read(Database& database, const Pattern& pattern) {
   Condition condition;
   visit_pattern(pattern, condition);
   static const std::string select =
-      fmt::format("SELECT {},evidence,checksum,rowid FROM {}", join(columns<Row>(), ","), kTable<Row>);
+      fmt::format("SELECT {},{},checksum,rowid FROM {}", join(columns<Row>(), ","),
+                  kWeighed<Row> ? "evidence" : "0", kTable<Row>);
   Result<Statement> statement = database.prepare(select + condition.sql);
   if (!statement.ok()) return statement.error();
   visit_pattern(pattern, ConditionBinder{*statement});
@@ -175,12 +178,20 @@ Result<StoredRows<Row>> read(Database& database, const Pattern& pattern) {
 
 Status write_row(Database& database, const TuningRow& row) { return write(database, row); }
 Status write_row(Database& database, const WinnerRow& row) { return write(database, row); }
+Status write_row(Database& database, const QuarantineRow& row) { return write(database, row); }
 
 Result<StoredRows<TuningRow>> read_rows(Database& database, const RowKey& pattern) {
   return read<TuningRow>(database, pattern);
 }
 Result<StoredRows<WinnerRow>> read_rows(Database& database, const WinnerRow& pattern) {
   return read<WinnerRow>(database, pattern);
+}
+Result<StoredRows<QuarantineRow>> read_rows(Database& database, const QuarantineRow& pattern) {
+  Result<int64_t> there =
+      database.query_integer("SELECT count(*) FROM sqlite_master WHERE type='table' AND name='quarantine'");
+  if (!there.ok()) return there.error();
+  if (*there == 0) return StoredRows<QuarantineRow>{};
+  return read<QuarantineRow>(database, pattern);
 }
 
 Status remove_winner_of(Database& database, const RowKey& key) {
@@ -191,6 +202,26 @@ Status remove_winner_of(Database& database, const RowKey& key) {
   if (!statement.ok()) return statement.error();
   visit_row_key(key, Binder{*statement});
   return statement->run();
+}
+
+Status release_config(Database& database, const RowKey& key, const std::string& compiler) {
+  RowKey config = key;
+  config.bucket = -1;
+  config.sku.clear();
+  Condition condition;
+  visit_pattern(config, condition);
+  const std::string failed = fmt::format("{} AND verdict IN ('{}','{}')", condition.sql,
+                                         to_string(Verdict::fault), to_string(Verdict::hang));
+  Result<Statement> rows = database.prepare("DELETE FROM tuning" + failed);
+  if (!rows.ok()) return rows.error();
+  visit_pattern(config, ConditionBinder{*rows});
+  if (Status status = rows->run(); !status.ok()) return status;
+  Result<Statement> quarantine =
+      database.prepare("DELETE FROM quarantine" + failed + (compiler.empty() ? "" : " AND compiler=?"));
+  if (!quarantine.ok()) return quarantine.error();
+  visit_pattern(config, ConditionBinder{*quarantine});
+  if (!compiler.empty()) quarantine->bind(std::string_view(compiler));
+  return quarantine->run();
 }
 
 Status remove_damaged(Database& database, const char* table, const std::vector<DamagedRow>& damaged) {

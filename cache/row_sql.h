@@ -10,6 +10,14 @@
 
 namespace rtjit {
 
+// The name of a row's table.
+template <typename Row>
+constexpr const char* kTable = "tuning";
+template <>
+constexpr const char* kTable<WinnerRow> = "winners";
+template <>
+constexpr const char* kTable<QuarantineRow> = "quarantine";
+
 // A stored row whose content does not fit its checksum. Named by both, so that removing it cannot hit a newer
 // row.
 struct DamagedRow {
@@ -26,15 +34,22 @@ struct StoredRows {
 // Writes the row unless the table knows better (evidence() in records.h).
 Status write_row(Database& database, const TuningRow& row);
 Status write_row(Database& database, const WinnerRow& row);
+Status write_row(Database& database, const QuarantineRow& row);
 
 // Rows that fit: empty text fields of the key and a bucket of -1 fit everything.
 Result<StoredRows<TuningRow>> read_rows(Database& database, const RowKey& pattern);
 Result<StoredRows<WinnerRow>> read_rows(Database& database, const WinnerRow& pattern);
+// Nothing where the database is older than the table (schema version 4).
+Result<StoredRows<QuarantineRow>> read_rows(Database& database, const QuarantineRow& pattern);
 
 // Takes away the winners that are this row's config, for the row's bucket or, with bucket 0, for all.
 Status remove_winner_of(Database& database, const RowKey& key);
 
-// `table`: "tuning" or "winners".
+// Takes away what says that the key's config faulted or hung, on any device model and in any bucket: its
+// quarantine and its rows with such a verdict. `compiler`: only the quarantine of that compiler; "": of all.
+Status release_config(Database& database, const RowKey& key, const std::string& compiler);
+
+// `table`: "tuning", "winners" or "quarantine".
 Status remove_damaged(Database& database, const char* table, const std::vector<DamagedRow>& damaged);
 
 }  // namespace rtjit

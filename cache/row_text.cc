@@ -15,6 +15,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kRow = "row";
 constexpr const char* kWinner = "winner";
+constexpr const char* kQuarantine = "quarantine";
 constexpr const char* kBinary = "binary";
 
 template <typename Binary, typename Visit>
@@ -77,6 +78,7 @@ struct Writer {
   }
   void operator()(const char* name, Verdict value) { out[name] = to_string(value); }
   void operator()(const char* name, Knowledge value) { out[name] = to_string(value); }
+  void operator()(const char* name, Reached value) { out[name] = to_string(value); }
 };
 
 // Takes fields out of a JSON object; what is wrong first stays in `error`.
@@ -149,6 +151,7 @@ struct Taker {
   }
   void operator()(const char* name, Verdict& value) { take_name(name, value, parse_verdict); }
   void operator()(const char* name, Knowledge& value) { take_name(name, value, parse_knowledge); }
+  void operator()(const char* name, Reached& value) { take_name(name, value, parse_reached); }
   template <typename Enum>
   void take_name(const char* name, Enum& value, std::optional<Enum> (*parse)(std::string_view)) {
     const Json* json = find(name);
@@ -212,6 +215,7 @@ Result<LineContent> take_binary(const Json& json) {
 
 std::string to_line(const TuningRow& row) { return to_json(row, kRow).dump(); }
 std::string to_line(const WinnerRow& row) { return to_json(row, kWinner).dump(); }
+std::string to_line(const QuarantineRow& row) { return to_json(row, kQuarantine).dump(); }
 std::string to_line(const StoredBinary& binary) {
   Json out = to_json(binary, kBinary);
   out["cubin"] = base64_encode(binary.cubin);
@@ -230,9 +234,10 @@ Result<LineContent> parse_line(std::string_view line) {
   const auto kind = json.find("kind");
   if (kind != json.end() && *kind == kRow) return take_row<TuningRow>(json);
   if (kind != json.end() && *kind == kWinner) return take_row<WinnerRow>(json);
+  if (kind != json.end() && *kind == kQuarantine) return take_row<QuarantineRow>(json);
   if (kind != json.end() && *kind == kBinary) return take_binary(json);
   return make_error(ErrorCode::invalid_argument,
-                    "\"kind\" must be \"row\", \"winner\" or \"binary\"; came: {}",
+                    "\"kind\" must be \"row\", \"winner\", \"quarantine\" or \"binary\"; came: {}",
                     kind == json.end() ? "none" : kind->dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 

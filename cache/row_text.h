@@ -15,10 +15,11 @@ namespace rtjit {
 
 std::string to_line(const TuningRow& row);
 std::string to_line(const WinnerRow& row);
+std::string to_line(const QuarantineRow& row);
 std::string to_line(const StoredBinary& binary);
 
 // What one line may say.
-using LineContent = std::variant<TuningRow, WinnerRow, StoredBinary>;
+using LineContent = std::variant<TuningRow, WinnerRow, QuarantineRow, StoredBinary>;
 
 // ErrorCode::invalid_argument with the reason where the line is no JSON object, names an unknown kind or
 // field, has a value of the wrong type, or holds what may not be stored (check_row(), decode_binary()).

@@ -120,7 +120,38 @@ constexpr const char* kWeakerRejections = R"sql(
 UPDATE tuning SET evidence = 0 WHERE evidence = 3 AND verdict <> 'ok';
 )sql";
 
-constexpr const char* kSteps[] = {kTables, kViews, kWeakerRejections};
+// Version 4: candidates that faulted or hung, with the evidence.
+constexpr const char* kQuarantine = R"sql(
+CREATE TABLE quarantine (
+  template      TEXT NOT NULL,
+  template_hash TEXT NOT NULL,
+  problem       TEXT NOT NULL,
+  stage         TEXT NOT NULL,
+  variant       TEXT NOT NULL,
+  config        TEXT NOT NULL,
+  bucket        INTEGER NOT NULL,
+  target        TEXT NOT NULL,
+  sku           TEXT NOT NULL,
+  compiler      TEXT NOT NULL,
+  verdict       TEXT NOT NULL,
+  error         TEXT NOT NULL,
+  reached       TEXT NOT NULL,
+  features      TEXT NOT NULL,
+  binary_key    TEXT NOT NULL,
+  device_name   TEXT NOT NULL,
+  driver        TEXT NOT NULL,
+  updated_unix  INTEGER NOT NULL,
+  checksum      TEXT NOT NULL,
+  UNIQUE (template, problem, target, template_hash, stage, bucket, sku, variant, config, compiler)
+);
+
+CREATE VIEW v_quarantine AS
+  SELECT template, problem, target, sku, stage, bucket, variant, config, verdict, error, reached, features,
+         compiler, driver, device_name, datetime(updated_unix, 'unixepoch') AS updated_utc
+  FROM quarantine ORDER BY template, problem, target, sku, stage, bucket, variant, config;
+)sql";
+
+constexpr const char* kSteps[] = {kTables, kViews, kWeakerRejections, kQuarantine};
 
 // The columns are named one by one elsewhere; these find out cheaply whether all tables are there.
 constexpr const char* kProbes[] = {
@@ -130,11 +161,16 @@ constexpr const char* kProbes[] = {
     "SELECT value FROM meta LIMIT 0",
 };
 
-Status probe_tables(Database& database) {
+constexpr const char* kQuarantineProbe = "SELECT checksum FROM quarantine LIMIT 0";
+constexpr int64_t kQuarantineVersion = 4;
+
+Status probe_tables(Database& database, int64_t version) {
   for (const char* sql : kProbes) {
     if (Result<int64_t> result = database.query_integer(sql); !result.ok()) return result.error();
   }
-  return {};
+  if (version < kQuarantineVersion) return {};
+  Result<int64_t> quarantine = database.query_integer(kQuarantineProbe);
+  return quarantine.ok() ? Status() : Status(quarantine.error());
 }
 
 }  // namespace
@@ -168,10 +204,10 @@ Result<SchemaState> inspect_schema(Database& database) {
   if (*version > schema_version()) {
     Result<int64_t> reader = database.query_integer("SELECT value FROM meta WHERE name='oldest_reader'");
     const bool readable =
-        reader.ok() && *reader >= 1 && *reader <= schema_version() && probe_tables(database).ok();
+        reader.ok() && *reader >= 1 && *reader <= schema_version() && probe_tables(database, *version).ok();
     return SchemaState{readable ? SchemaKind::newer : SchemaKind::unreadable, static_cast<int>(*version)};
   }
-  if (Status status = probe_tables(database); !status.ok()) return status.error();
+  if (Status status = probe_tables(database, *version); !status.ok()) return status.error();
   return SchemaState{*version == schema_version() ? SchemaKind::current : SchemaKind::older,
                      static_cast<int>(*version)};
 }

@@ -19,9 +19,6 @@
 namespace rtjit {
 namespace {
 
-const char* table_of(const TuningRow&) { return "tuning"; }
-const char* table_of(const WinnerRow&) { return "winners"; }
-
 // One row per key: that of the layer that knows most, the first of them where they tie. Sorted by key.
 template <typename Row>
 std::vector<Row> best_of_layers(std::vector<Row> all) {
@@ -36,6 +33,13 @@ std::vector<Row> best_of_layers(std::vector<Row> all) {
     }
   }
   return best;
+}
+
+// A failure takes the config's wins away.
+Status write_verdict(Database& database, TuningRow row) {
+  if (row.updated_unix == 0) row.updated_unix = time(nullptr);
+  if (Status status = write_row(database, row); !status.ok()) return status;
+  return failed_when_run(row.verdict) ? remove_winner_of(database, row.key) : Status();
 }
 
 using Admission = std::function<Status(Database&)>;
@@ -107,7 +111,7 @@ struct Store::State {
 
   template <typename Row>
   void drop_damaged(Layer& layer, const std::vector<DamagedRow>& damaged) {
-    const char* table = table_of(Row{});
+    const char* table = kTable<Row>;
     warnings.warn(fmt::format("rows {} {}", table, layer.path()),
                   fmt::format("{}: {} row(s) of the table {} do not fit their checksum and are dropped",
                               layer.path(), damaged.size(), table));
@@ -161,12 +165,8 @@ Status Store::put_rows(const std::vector<TuningRow>& rows) {
   }
   if (rows.empty()) return {};
   return state_->write([&](Database& database) -> Status {
-    for (TuningRow row : rows) {
-      if (row.updated_unix == 0) row.updated_unix = time(nullptr);
-      if (Status status = write_row(database, row); !status.ok()) return status;
-      if (failed_when_run(row.verdict)) {
-        if (Status status = remove_winner_of(database, row.key); !status.ok()) return status;
-      }
+    for (const TuningRow& row : rows) {
+      if (Status status = write_verdict(database, row); !status.ok()) return status;
     }
     return {};
   });
@@ -185,6 +185,25 @@ Status Store::put_winner(const WinnerRow& winner) {
 
 Result<std::vector<WinnerRow>> Store::winners(const WinnerRow& pattern) const {
   return state_->read<WinnerRow>(pattern);
+}
+
+Status Store::put_quarantine(const QuarantineRow& quarantined, const TuningRow& verdict) {
+  if (Status status = check_row(quarantined); !status.ok()) return status;
+  if (Status status = check_row(verdict); !status.ok()) return status;
+  QuarantineRow row = quarantined;
+  if (row.updated_unix == 0) row.updated_unix = time(nullptr);
+  return state_->write([&](Database& database) -> Status {
+    if (Status status = write_row(database, row); !status.ok()) return status;
+    return write_verdict(database, verdict);
+  });
+}
+
+Result<std::vector<QuarantineRow>> Store::quarantine(const QuarantineRow& pattern) const {
+  return state_->read<QuarantineRow>(pattern);
+}
+
+Status Store::release(const RowKey& key, const std::string& compiler) {
+  return state_->write([&](Database& database) { return release_config(database, key, compiler); });
 }
 
 Status Store::put_binary(const Binary& binary, const std::string& target, const std::string& label) {
@@ -241,7 +260,7 @@ Result<Store::Info> Store::info() const {
   }
   for (const auto& layer : state_->below) info.read_only.push_back(layer->path());
   for (Layer* layer : state_->layers()) {
-    int64_t counts[4] = {};
+    int64_t counts[5] = {};
     const Status status = layer->read([&](Database& database) -> Status {
       const char* const questions[] = {"SELECT count(*) FROM tuning", "SELECT count(*) FROM winners",
                                        "SELECT count(*) FROM binaries",
@@ -251,12 +270,19 @@ Result<Store::Info> Store::info() const {
         if (!count.ok()) return count.error();
         counts[i] = *count;
       }
+      // Older layers have no such table; the function that reads it knows.
+      QuarantineRow any;
+      any.key.bucket = -1;
+      Result<StoredRows<QuarantineRow>> quarantined = read_rows(database, any);
+      if (!quarantined.ok()) return quarantined.error();
+      counts[4] = static_cast<int64_t>(quarantined->rows.size());
       return {};
     });
     if (!status.ok()) {
       state_->say_unreadable(*layer, status.error());
       continue;
     }
+    info.quarantined += counts[4];
     info.rows += counts[0];
     info.winners += counts[1];
     info.binaries += counts[2];

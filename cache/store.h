@@ -50,6 +50,13 @@ class Store {
   Status put_winner(const WinnerRow& row);
   Result<std::vector<WinnerRow>> winners(const WinnerRow& pattern) const;  // empty fields, bucket -1: any
 
+  // In one transaction with the row of the verdict.
+  Status put_quarantine(const QuarantineRow& row, const TuningRow& verdict);
+  Result<std::vector<QuarantineRow>> quarantine(const QuarantineRow& pattern) const;  // as winners()
+  // Forgets that the key's config faulted or hung (release_config() in row_sql.h), so that it may be tried
+  // again.
+  Status release(const RowKey& key, const std::string& compiler = "");
+
   // Compressed and hashed; the hash covers the key. A blob that fails its hash is a miss.
   Status put_binary(const Binary& binary, const std::string& target, const std::string& label);
   Result<std::shared_ptr<const Binary>> find_binary(const std::string& key) const;  // null: a miss
@@ -59,7 +66,7 @@ class Store {
     std::vector<std::string> read_only;
     bool writable = false;
     int schema_version = 0;
-    int64_t rows = 0, winners = 0, binaries = 0, file_bytes = 0, binary_bytes = 0;
+    int64_t rows = 0, winners = 0, binaries = 0, quarantined = 0, file_bytes = 0, binary_bytes = 0;
   };
   Result<Info> info() const;
 

@@ -32,6 +32,7 @@ std::string to_text(const Contents& contents) {
   std::string out = std::string(kHeader) + '\n';
   append(&out, pointers(contents.winners), by_identity);
   append(&out, pointers(contents.rows), by_identity);
+  append(&out, pointers(contents.quarantine), by_identity);
   append(&out, pointers(contents.binaries),
          [](const StoredBinary& a, const StoredBinary& b) { return a.key < b.key; });
   return out;
@@ -58,6 +59,7 @@ Result<Contents> parse_text(std::string_view text) {
     if (!content.ok()) return content.error().with_context(fmt::format("line {}", number));
     if (auto* row = std::get_if<TuningRow>(&*content)) contents.rows.push_back(std::move(*row));
     if (auto* winner = std::get_if<WinnerRow>(&*content)) contents.winners.push_back(std::move(*winner));
+    if (auto* row = std::get_if<QuarantineRow>(&*content)) contents.quarantine.push_back(std::move(*row));
     if (auto* binary = std::get_if<StoredBinary>(&*content)) contents.binaries.push_back(std::move(*binary));
   }
   if (!header_seen) {

@@ -10,7 +10,7 @@
 
 namespace rtjit {
 
-// Equal contents give equal text, byte for byte. Winners, then rows, then binaries.
+// Equal contents give equal text, byte for byte. Winners, rows, quarantine, binaries.
 std::string to_text(const Contents& contents);
 
 // ErrorCode::invalid_argument with the number of the first bad line and what is wrong with it. Empty lines

@@ -76,7 +76,15 @@ Status check_rows(Database& database, VerifyReport* report) {
   if (!winners.ok()) return winners.error();
   report->bad_winners = static_cast<int64_t>(winners->damaged.size());
   report->winners = static_cast<int64_t>(winners->rows.size()) + report->bad_winners;
-  return describe_damaged(database, "winners", winners->damaged, report);
+  if (Status status = describe_damaged(database, "winners", winners->damaged, report); !status.ok())
+    return status;
+  QuarantineRow any_quarantined;
+  any_quarantined.key.bucket = -1;
+  Result<StoredRows<QuarantineRow>> quarantine = read_rows(database, any_quarantined);
+  if (!quarantine.ok()) return quarantine.error();
+  report->bad_quarantined = static_cast<int64_t>(quarantine->damaged.size());
+  report->quarantined = static_cast<int64_t>(quarantine->rows.size()) + report->bad_quarantined;
+  return describe_damaged(database, "quarantine", quarantine->damaged, report);
 }
 
 Status check_binaries(Database& database, VerifyReport* report) {

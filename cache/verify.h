@@ -9,8 +9,8 @@
 namespace rtjit {
 
 struct VerifyReport {
-  int64_t rows = 0, winners = 0, binaries = 0;  // looked at, good and bad
-  int64_t bad_rows = 0, bad_winners = 0, bad_binaries = 0;
+  int64_t rows = 0, winners = 0, quarantined = 0, binaries = 0;  // looked at, good and bad
+  int64_t bad_rows = 0, bad_winners = 0, bad_quarantined = 0, bad_binaries = 0;
   // One sentence for each thing that is bad, damage of the file as a whole first.
   std::vector<std::string> findings;
 

@@ -49,6 +49,48 @@ TEST(Schema, MakesEveryVersionCurrentAndKeepsItsRows) {
   }
 }
 
+// Files that earlier versions of the library wrote, row by row: what is in them is never lost.
+TEST(Schema, FilesOfEarlierVersionsAreServedAndMigrated) {
+  for (int version = 1; version < schema_version(); ++version) {
+    SCOPED_TRACE(version);
+    const TempFolder folder;
+    const std::string path = folder.file("cache.db");
+    execute(path, read_file(fmt::format("{}/tests/data/cache/version_{}.sql", RTJIT_SOURCE_DIR, version)));
+    ASSERT_EQ(*open_file(path)->query_integer("PRAGMA user_version"), version);
+    const auto look = [](WatchedStore& store) {
+      ASSERT_EQ(store->rows(any_row())->size(), 4u);
+      ASSERT_EQ(store->winners(any_winner())->size(), 1u);
+      const WinnerRow winner = store->winners(any_winner())->at(0);
+      EXPECT_EQ(winner.config, "block=128,items=1");
+      bool found = false;
+      const std::vector<TuningRow> rows = *store->rows(any_row());
+      for (const TuningRow& row : rows) {
+        if (row.key.bucket != winner.bucket) continue;
+        found = true;
+        EXPECT_TRUE(row.verified);
+        const auto binary = store->find_binary(row.binary_key);
+        ASSERT_TRUE(binary.ok());
+        ASSERT_NE(*binary, nullptr);
+        EXPECT_EQ((*binary)->kernels.size(), 1u);
+      }
+      EXPECT_TRUE(found);
+      QuarantineRow any_quarantine;
+      any_quarantine.key = any_row();
+      EXPECT_THAT(*store->quarantine(any_quarantine), IsEmpty());
+      EXPECT_THAT(store.warnings, IsEmpty());
+    };
+    {
+      WatchedStore beneath(StoreOptions{.path = ":memory:", .read_only = {path}});
+      look(beneath);
+    }
+    ASSERT_EQ(*open_file(path)->query_integer("PRAGMA user_version"), version);
+    WatchedStore store(path);
+    look(store);
+    EXPECT_EQ(store->info()->schema_version, schema_version());
+    EXPECT_TRUE(store->put_row(sample_row(2)).ok());
+  }
+}
+
 TEST(Schema, RejectionsOfVersion2GiveWayAfterMigration) {
   const TempFolder folder;
   TuningRow row = sample_row(1);
@@ -56,7 +98,9 @@ TEST(Schema, RejectionsOfVersion2GiveWayAfterMigration) {
   row.knowledge = Knowledge::none;
   const std::string path = folder.file("cache.db");
   { ASSERT_TRUE(WatchedStore(path)->put_row(row).ok()); }
-  execute(path, "UPDATE tuning SET evidence=3; PRAGMA user_version=2");
+  execute(
+      path,
+      "UPDATE tuning SET evidence=3; DROP VIEW v_quarantine; DROP TABLE quarantine; PRAGMA user_version=2");
   {
     WatchedStore layered(StoreOptions{.path = ":memory:", .read_only = {path}});
     EXPECT_EQ(layered->rows(any_row())->size(), 1u);

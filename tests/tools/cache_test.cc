@@ -105,5 +105,20 @@ TEST_F(CacheCommand, ShowFindsRowsByTheBeginningOfTheirBinaryKey) {
   EXPECT_EQ(run({"cache", "show", "x"}).exit.code, 2);
 }
 
+TEST_F(CacheCommand, ShowsAndCountsQuarantine) {
+  const std::string line =
+      R"({"kind":"quarantine","template":"t","template_hash":"h","stage":"s","target":"sm_90a","compiler":"nvrtc 13.0",)"
+      R"("verdict":"hang","error":"hang: no answer within 2,000 ms","reached":"launched","binary_key":"abc1"})";
+  EXPECT_EQ(json({"cache", "import", write("a.txt", {kHeader, line})})["quarantine"]["added"], 1);
+  EXPECT_EQ(json({"cache", "info"})["quarantined"], 1);
+  const auto shown = json({"cache", "show", "abc"});
+  ASSERT_EQ(shown["quarantine"].size(), 1u);
+  EXPECT_EQ(shown["quarantine"][0]["reached"], "launched");
+  const std::string text = run({"cache", "show", "abc"}).output;
+  EXPECT_NE(text.find("hang: no answer within 2,000 ms"), std::string::npos) << text;
+  EXPECT_EQ(json({"cache", "verify"})["quarantine"]["checked"], 1);
+  EXPECT_NE(run({"cache", "export"}).output.find(R"("kind":"quarantine")"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace rtjit

@@ -1,24 +1,15 @@
 // rtjit cache: what the database holds. The other sub-verbs are in cmd_cache_*.cc.
 #include <fmt/format.h>
 
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "tools/rtjit/cache_options.h"
 #include "tools/rtjit/config_json.h"
+#include "tools/rtjit/date_text.h"
 #include "tools/rtjit/table.h"
 
 namespace rtjit {
 namespace {
-
-std::string date_text(int64_t unix_seconds) {
-  const std::time_t time = unix_seconds;
-  std::tm parts{};
-  gmtime_r(&time, &parts);
-  char text[32];
-  std::strftime(text, sizeof(text), "%Y-%m-%d %H:%M", &parts);
-  return text;
-}
 
 int print_path(const CacheOptions& options) {
   auto path = options.path();
@@ -39,6 +30,7 @@ int print_info(const CacheOptions& options) {
                                 {"schema_version", info->schema_version},
                                 {"rows", info->rows},
                                 {"winners", info->winners},
+                                {"quarantined", info->quarantined},
                                 {"binaries", info->binaries},
                                 {"file_bytes", info->file_bytes},
                                 {"binary_bytes", info->binary_bytes}};
@@ -50,6 +42,7 @@ int print_info(const CacheOptions& options) {
   fmt::print("schema     {}\n", info->schema_version);
   fmt::print("winners    {}\n", with_thousands(info->winners));
   fmt::print("rows       {}\n", with_thousands(info->rows));
+  fmt::print("quarantine {}\n", with_thousands(info->quarantined));
   fmt::print("binaries   {} ({} B)\n", with_thousands(info->binaries), with_thousands(info->binary_bytes));
   fmt::print("file       {} B\n", with_thousands(info->file_bytes));
   return 0;

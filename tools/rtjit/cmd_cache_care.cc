@@ -26,6 +26,7 @@ int run_verify(const CacheOptions& options) {
                                 {"ok", report->ok()},
                                 {"winners", counts(report->winners, report->bad_winners)},
                                 {"rows", counts(report->rows, report->bad_rows)},
+                                {"quarantine", counts(report->quarantined, report->bad_quarantined)},
                                 {"binaries", counts(report->binaries, report->bad_binaries)},
                                 {"findings", report->findings}};
     fmt::print("{}\n", out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
@@ -36,6 +37,7 @@ int run_verify(const CacheOptions& options) {
   };
   line("winners", report->winners, report->bad_winners);
   line("rows", report->rows, report->bad_rows);
+  line("quarantine", report->quarantined, report->bad_quarantined);
   line("binaries", report->binaries, report->bad_binaries);
   for (const std::string& finding : report->findings) fmt::print("bad: {}\n", finding);
   if (!report->ok()) {
@@ -93,6 +95,7 @@ int run_gc(const GcOptions& options) {
     const nlohmann::json out = {{"dry_run", options.dry_run},
                                 {"winners", report->winners},
                                 {"rows", report->rows},
+                                {"quarantine", report->quarantined},
                                 {"binaries", report->binaries},
                                 {"binary_bytes", report->binary_bytes},
                                 {"bytes_before", report->bytes_before},
@@ -101,9 +104,10 @@ int run_gc(const GcOptions& options) {
     fmt::print("{}\n", out.dump(2));
     return 0;
   }
-  fmt::print("{} {} winners, {} rows, {} binaries ({} B)\n", options.dry_run ? "would remove" : "removed",
-             with_thousands(report->winners), with_thousands(report->rows), with_thousands(report->binaries),
-             with_thousands(report->binary_bytes));
+  fmt::print("{} {} winners, {} rows, {} quarantined, {} binaries ({} B)\n",
+             options.dry_run ? "would remove" : "removed", with_thousands(report->winners),
+             with_thousands(report->rows), with_thousands(report->quarantined),
+             with_thousands(report->binaries), with_thousands(report->binary_bytes));
   fmt::print("{} B in use before, {} B {}\n", with_thousands(report->bytes_before),
              with_thousands(report->bytes_after), options.dry_run ? "expected after" : "after");
   if (!report->fits) fmt::print("winners and rows alone take more than --max-size; they were kept\n");
@@ -127,7 +131,7 @@ void add_cache_care(CLI::App& cache, Action* action) {
   gc->add_option("--max-size", gc_options->max_size,
                  "Binaries until the contents fit, for example 200M: losers before winners, oldest first");
   gc->add_flag("--stale-templates", gc_options->stale_templates,
-               "Winners, rows and binaries of other versions of the known templates");
+               "Winners, rows, quarantine and binaries of other versions of the known templates");
   gc->add_option("--templates", gc_options->template_folders, "Folder with more templates");
   gc->add_flag("--dry-run", gc_options->dry_run, "Says what would go, and changes nothing");
   gc->callback([gc_options, action] { *action = [gc_options] { return run_gc(*gc_options); }; });

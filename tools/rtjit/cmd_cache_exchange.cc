@@ -35,6 +35,7 @@ void print_report(const CacheOptions& options, const MergeReport& report, int64_
   if (options.json) {
     const nlohmann::json out = {{"winners", counts_json(report.winners)},
                                 {"rows", counts_json(report.rows)},
+                                {"quarantine", counts_json(report.quarantine)},
                                 {"binaries", counts_json(report.binaries)},
                                 {"damaged", damaged}};
     fmt::print("{}\n", out.dump(2));
@@ -46,6 +47,7 @@ void print_report(const CacheOptions& options, const MergeReport& report, int64_
   };
   line("winners", report.winners);
   line("rows", report.rows);
+  line("quarantine", report.quarantine);
   line("binaries", report.binaries);
   if (damaged > 0) fmt::print("damaged    {} left out\n", with_thousands(damaged));
 }
@@ -65,7 +67,8 @@ int run_merge(const ExchangeOptions& options) {
   for (const Contents& contents : all) {
     auto report = merge_into(**store, contents);
     if (!report) return fail(report.error());
-    sum = {sum.rows + report->rows, sum.winners + report->winners, sum.binaries + report->binaries};
+    sum = {sum.rows + report->rows, sum.winners + report->winners, sum.quarantine + report->quarantine,
+           sum.binaries + report->binaries};
     damaged += contents.damaged;
   }
   print_report(options, sum, damaged);
@@ -96,6 +99,7 @@ int run_export(const ExchangeOptions& options) {
     const nlohmann::json out = {{"file", options.file},
                                 {"winners", contents->winners.size()},
                                 {"rows", contents->rows.size()},
+                                {"quarantine", contents->quarantine.size()},
                                 {"binaries", contents->binaries.size()},
                                 {"damaged", contents->damaged}};
     fmt::print("{}\n", out.dump(2));

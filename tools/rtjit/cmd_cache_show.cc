@@ -1,4 +1,4 @@
-// rtjit cache show: one binary in full, with the rows that name it.
+// rtjit cache show: one binary in full, with the rows that name it, quarantine included.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -25,6 +25,7 @@ Result<std::string> resolve(const Contents& contents, const std::string& prefix)
   std::vector<std::string> keys;
   for (const StoredBinary& binary : contents.binaries) keys.push_back(binary.key);
   for (const TuningRow& row : contents.rows) keys.push_back(row.binary_key);
+  for (const QuarantineRow& row : contents.quarantine) keys.push_back(row.binary_key);
   std::erase_if(keys, [&](const std::string& key) { return key.empty() || !key.starts_with(prefix); });
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
@@ -71,12 +72,15 @@ int run_show(const ShowOptions& options) {
   if (!contents) return fail(contents.error());
   auto key = resolve(*contents, options.prefix);
   if (!key) return fail(key.error());
-  Json out = {{"key", *key}, {"binary", nullptr}, {"rows", Json::array()}};
+  Json out = {{"key", *key}, {"binary", nullptr}, {"rows", Json::array()}, {"quarantine", Json::array()}};
   for (const StoredBinary& binary : contents->binaries) {
     if (binary.key == *key) out["binary"] = binary_json(binary);
   }
   for (const TuningRow& row : contents->rows) {
     if (row.binary_key == *key) out["rows"].push_back(Json::parse(to_line(row)));
+  }
+  for (const QuarantineRow& row : contents->quarantine) {
+    if (row.binary_key == *key) out["quarantine"].push_back(Json::parse(to_line(row)));
   }
   if (options.json) {
     fmt::print("{}\n", out.dump(2));
@@ -87,9 +91,11 @@ int run_show(const ShowOptions& options) {
   } else {
     print_object(out["binary"], 0);
   }
-  for (const Json& row : out["rows"]) {
-    fmt::print("\n");
-    print_object(row, 0);
+  for (const char* list : {"rows", "quarantine"}) {
+    for (const Json& row : out[list]) {
+      fmt::print("\n");
+      print_object(row, 0);
+    }
   }
   return 0;
 }
