@@ -264,7 +264,8 @@ class DeviceImplementation : public EmulatedDevice {
     statistics_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     statistics_.warp_steps += launch.steps;
     statistics_.lane_instructions += launch.lane_instructions;
-    if (!status.ok() && !fault_) fault_ = status.error();
+    const bool refused = !status.ok() && status.error().code == ErrorCode::unsupported;
+    if (!status.ok() && !refused && !fault_) fault_ = status.error();
     return status;
   }
 

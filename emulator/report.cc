@@ -55,7 +55,8 @@ std::string Report::text() const {
 Error Report::error() const {
   ErrorCode code = ErrorCode::device_fault;
   if (kind == FaultKind::deadlock || kind == FaultKind::step_budget) code = ErrorCode::timeout;
-  if (kind == FaultKind::unsupported) code = ErrorCode::unsupported;
+  // As a driver does, which refuses the launch and goes on.
+  if (kind == FaultKind::unsupported || kind == FaultKind::resources) code = ErrorCode::unsupported;
   return {code, text()};
 }
 
