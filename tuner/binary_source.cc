@@ -1,5 +1,6 @@
 #include "tuner/binary_source.h"
 
+#include "base/text.h"
 #include "cache/store.h"
 #include "compiler/nvrtc.h"
 
@@ -30,6 +31,14 @@ std::shared_ptr<const Binary> BinarySource::find(const CompileRequest& request, 
   if (!store_) return nullptr;
   auto stored = store_->find_binary(key);
   return stored ? *stored : nullptr;
+}
+
+std::string BinarySource::features(const CompileRequest& request, const std::string& compiler) {
+  auto binary = find(request, compiler);
+  if (!binary) return "";
+  std::vector<std::string> names;
+  for (const FeatureUse& use : binary->features) names.push_back(use.feature);
+  return join(names, " ");
 }
 
 Result<CompileOutcome> BinarySource::get(const CompileRequest& request, const std::string& compiler) {

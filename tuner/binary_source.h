@@ -39,6 +39,9 @@ class BinarySource {
   // A request's binary if memory or the store has it; null otherwise.
   std::shared_ptr<const Binary> find(const CompileRequest& request, const std::string& compiler);
 
+  // What the PTX of a request's binary needs, by name, separated by spaces; "" where there is no binary.
+  std::string features(const CompileRequest& request, const std::string& compiler);
+
   Result<CompilePool*> pool();
   bool pool_open() const { return pool_ != nullptr; }
 

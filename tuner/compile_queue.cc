@@ -31,6 +31,35 @@ bool rejected_by_stored_compile(const Candidate& candidate) {
          !failed_when_run(candidate.gate.verdict);
 }
 
+// A config that faulted or hung, here or wherever the database comes from.
+bool is_held(const Candidate& candidate) {
+  return candidate.source == VerdictSource::stored && is_quarantined(candidate.gate.verdict);
+}
+
+void reject_as_stored(Verdict verdict, const std::string& reason, const std::string& compiler,
+                      Candidate* candidate) {
+  candidate->gate = {verdict, reason};
+  candidate->source = VerdictSource::stored;
+  candidate->compiled_known = true;
+  candidate->compiler = compiler;
+}
+
+// What is known of how the candidate ran before.
+void apply_failures(const CompileGateRun& run, Candidate* candidate) {
+  // Where a compiler is known to have made it, only what came of that one's binary counts.
+  const QuarantineRow* quarantined =
+      run.ledger.find_quarantine(*candidate, candidate->compiled_known ? candidate->compiler : "");
+  const TuningRow* failure = run.ledger.find_failure(*candidate);
+  const bool held = quarantined || (failure && is_quarantined(failure->verdict));
+  if (held && run.retry_quarantined) {
+    run.ledger.release(*candidate, "");
+  } else if (quarantined) {
+    reject_as_stored(quarantined->verdict, quarantined->error, quarantined->compiler, candidate);
+  } else if (failure && (held || !run.force)) {
+    reject_as_stored(failure->verdict, failure->reason, failure->compiler, candidate);
+  }
+}
+
 bool undecided(const Candidate& candidate) { return candidate.gate.ok() && !candidate.compiled_known; }
 
 }  // namespace
@@ -45,12 +74,7 @@ void apply_stored(const CompileGateRun& run, const std::vector<Candidate*>& cand
       apply_stored_compile(run.context, *row, run.limits.max_spill_bytes, candidate);
       if (!same_sku) run.ledger.put_soon(run.ledger.row(*candidate, 0));
     }
-    const TuningRow* failure = run.force ? nullptr : run.ledger.find_failure(*candidate);
-    if (failure) {
-      candidate->gate = {failure->verdict, failure->reason};
-      candidate->source = VerdictSource::stored;
-      candidate->compiled_known = true;
-    }
+    apply_failures(run, candidate);
     if (!candidate->gate.ok() && run.rejected) run.rejected(*candidate);
   }
 }
@@ -66,9 +90,14 @@ Status CompileQueue::open() {
 
 Status CompileQueue::reopen(const std::vector<Candidate*>& candidates) {
   for (Candidate* candidate : candidates) {
-    if (!rejected_by_stored_compile(*candidate)) continue;
+    const bool held = is_held(*candidate);
+    if (!held && !rejected_by_stored_compile(*candidate)) continue;
     if (Status status = open(); !status) return status;
     if (candidate->compiler == compiler_) continue;
+    if (held) {
+      if (run_.ledger.find_quarantine(*candidate, compiler_)) continue;
+      run_.ledger.release(*candidate, compiler_);
+    }
     candidate->gate = {};
     candidate->compiled_known = false;
   }
@@ -137,7 +166,7 @@ void CompileQueue::decide(const CompileOutcome& outcome, Candidate* candidate) {
     candidate->compiled_known = true;
     candidate->gate = compile_gate(outcome.reject);
   }
-  run_.ledger.put_soon(run_.ledger.row(*candidate, 0));
+  run_.ledger.put_now(run_.ledger.row(*candidate, 0));
   if (!candidate->gate.ok() && run_.rejected) run_.rejected(*candidate);
   ++done_;
   if (run_.progress) run_.progress(done_, static_cast<int64_t>(wanted_.size()));

@@ -22,10 +22,11 @@ struct CompileGateRun {
   BinarySource& binaries;
   Ledger& ledger;
   const TuneLimits& limits;
-  bool force = false;  // do not trust stored verdicts
+  bool force = false;  // do not trust stored verdicts, except those that put a config into quarantine
   const std::atomic<bool>* cancel = nullptr;
   std::function<void(int64_t done, int64_t total)> progress;  // may be empty; done = 0: the total has grown
   std::function<void(const Candidate&)> rejected;             // may be empty
+  bool retry_quarantined = false;  // forget what faulted or hung before, and try it again
 };
 
 // Applies what the store knows: verdicts and resources of earlier compiles, and failures when run. Needs no
@@ -37,8 +38,8 @@ class CompileQueue {
  public:
   explicit CompileQueue(CompileGateRun run) : run_(std::move(run)) {}
 
-  // What another version of the compiler refused is undecided again. Opens the compiler only where there is
-  // such a candidate.
+  // What another version of the compiler refused is undecided again, and so is what it made and what then
+  // faulted or hung. Opens the compiler only where there is such a candidate.
   Status reopen(const std::vector<Candidate*>& candidates);
   // Starts compiling the undecided ones, in this order, as threads become free; returns at once. Also without
   // new ones to be called now and then, so that threads are kept busy.

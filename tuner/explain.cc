@@ -127,7 +127,8 @@ Result<ExplainReport> explain(const ExplainRequest& request) {
   Ledger ledger(request.store, context, scope.sku, nullptr);
   if (Status status = ledger.load(); !status) return status.error();
   BinarySource binaries(request.store, request.compiler);
-  CompileGateRun gates{context, binaries, ledger, request.limits, false, request.cancel, request.progress, {}};
+  CompileGateRun gates{context, binaries,       ledger,           request.limits,
+                       false,   request.cancel, request.progress, {}};
 
   for (const Stage& stage : scope.tmpl->stages) {
     if (!stage.tuned) continue;
@@ -151,6 +152,8 @@ Result<ExplainReport> explain(const ExplainRequest& request) {
       if (const TuningRow* row = ledger.find(*c, report.bucket)) {
         add_row(*row, &entry);
       }
+      if (const QuarantineRow* row = ledger.find_quarantine(*c); row && is_quarantined(c->gate.verdict))
+        entry.quarantine = *row;
       entry.is_default = default_index >= 0 && c == &space->candidates[static_cast<size_t>(default_index)];
       entry.is_winner = winner && winner->variant == entry.variant && winner->config == entry.config;
       report.entries.push_back(std::move(entry));

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,7 @@ struct ExplainEntry {
   // From the comparison with the reference; limits of 0: it was not compared.
   double rel_l2 = 0, rel_l2_limit = 0, max_err = 0, max_err_limit = 0;
   bool is_default = false, is_winner = false;
+  std::optional<QuarantineRow> quarantine;  // why it is not run any more, with the evidence
 };
 
 struct ExplainReport {

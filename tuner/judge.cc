@@ -1,5 +1,6 @@
 #include "tuner/judge.h"
 
+#include "runtime/probe_kernel.h"
 #include "tuner/worker_client.h"
 
 namespace rtjit {
@@ -71,6 +72,12 @@ Result<Measurer*> Judge::measurer() {
     }
     setup.pack_binary = outcome->binary;
   }
+  auto probe = binaries_.get(probe_request(request_.target, request_.limits.compile_limit),
+                             candidate(0, (*chosen)[0]).compiler);
+  if (!probe) return probe.error();
+  if (!probe->binary)
+    return make_error(ErrorCode::compile_failed, "the probe kernel: {}", probe->reject.reason);
+  setup.probe = probe->binary;
   auto client = WorkerClient::create(std::move(setup));
   if (!client) return client.error();
   measurer_ = std::move(*client);

@@ -1,5 +1,6 @@
 #include "tuner/ledger.h"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 
@@ -55,6 +56,19 @@ Status Ledger::load() {
   auto rows = store_->rows(pattern);
   if (!rows) return rows.error();
   for (const TuningRow& row : *rows) remember(row);
+  QuarantineRow quarantined;
+  quarantined.key = pattern;
+  auto quarantine = store_->quarantine(quarantined);
+  if (!quarantine) return quarantine.error();
+  for (const QuarantineRow& row : *quarantine) {
+    if (row.key.sku.empty() && !sku_.empty()) continue;
+    quarantine_[rtjit::name_of(row.key)].push_back(row);
+  }
+  for (auto& [name, list] : quarantine_) {
+    std::stable_sort(list.begin(), list.end(), [](const QuarantineRow& a, const QuarantineRow& b) {
+      return a.updated_unix < b.updated_unix;
+    });
+  }
   WinnerRow winner;
   winner.template_name = pattern.template_name;
   winner.template_hash = pattern.template_hash;
@@ -86,22 +100,36 @@ const TuningRow* Ledger::find_failure(const Candidate& candidate) const {
   return found == failures_.end() ? nullptr : &found->second;
 }
 
+const QuarantineRow* Ledger::find_quarantine(const Candidate& candidate, std::string_view compiler) const {
+  auto found = quarantine_.find(name_of(candidate));
+  if (found == quarantine_.end()) return nullptr;
+  for (size_t i = found->second.size(); i-- > 0;) {
+    const QuarantineRow& row = found->second[i];
+    if (compiler.empty() || row.compiler == compiler) return &row;
+  }
+  return nullptr;
+}
+
 const WinnerRow* Ledger::find_winner(const std::string& stage, int64_t bucket) const {
   auto found = winners_.find({stage, bucket});
   return found == winners_.end() ? nullptr : &found->second;
 }
 
+RowKey Ledger::key(const Candidate& candidate, int64_t bucket) const {
+  return {context_.tmpl->name,
+          context_.tmpl->content_hash,
+          context_.problem.canonical(),
+          candidate.stage->name,
+          candidate.variant->name,
+          candidate.config_text,
+          bucket,
+          context_.target.name(),
+          sku_};
+}
+
 TuningRow Ledger::row(const Candidate& candidate, int64_t bucket) const {
   TuningRow row;
-  row.key = {context_.tmpl->name,
-             context_.tmpl->content_hash,
-             context_.problem.canonical(),
-             candidate.stage->name,
-             candidate.variant->name,
-             candidate.config_text,
-             bucket,
-             context_.target.name(),
-             sku_};
+  row.key = key(candidate, bucket);
   row.verdict = candidate.gate.verdict;
   row.reason = candidate.gate.reason;
   row.smem_bytes = candidate.facts.smem + candidate.compiled.static_smem;
@@ -144,24 +172,72 @@ void Ledger::put_winner(WinnerRow row) {
   winners_[{row.stage, row.bucket}] = row;
   if (!store_) return;
   flush();  // the rows a winner rests on come first
-  check(store_->put_winner(row));
+  write([this, row] { return store_->put_winner(row); });
+}
+
+void Ledger::put_quarantined(const Candidate& candidate, TuningRow row, Reached reached,
+                             std::string features) {
+  QuarantineRow quarantined;
+  quarantined.key = row.key;
+  quarantined.compiler = candidate.compiler;
+  quarantined.verdict = row.verdict;
+  quarantined.error = row.reason;
+  quarantined.reached = reached;
+  quarantined.features = std::move(features);
+  quarantined.binary_key = candidate.binary_key;
+  quarantined.device_name = device_name_;
+  quarantined.driver = driver_;
+  quarantined.updated_unix = row.updated_unix;
+  quarantine_[name_of(candidate)].push_back(quarantined);
+  remember(row);
+  if (!store_) return;
+  flush();
+  write([this, quarantined, row] { return store_->put_quarantine(quarantined, row); });
+}
+
+void Ledger::release(const Candidate& candidate, const std::string& compiler) {
+  const std::string name = name_of(candidate);
+  std::erase_if(quarantine_[name],
+                [&](const QuarantineRow& row) { return compiler.empty() || row.compiler == compiler; });
+  if (auto failure = failures_.find(name);
+      failure != failures_.end() && is_quarantined(failure->second.verdict)) {
+    failures_.erase(failure);
+  }
+  std::erase_if(rows_, [&](const auto& entry) {
+    return entry.first.first == name && is_quarantined(entry.second.verdict);
+  });
+  released_.insert(candidate.stage->name);
+  if (store_)
+    write([this, row_key = key(candidate, 0), compiler] { return store_->release(row_key, compiler); });
 }
 
 void Ledger::put_binary(const Binary& binary, const std::string& label) {
-  if (store_) check(store_->put_binary(binary, context_.target.name(), label));
+  if (store_)
+    write([this, kept = std::make_shared<Binary>(binary), label] {
+      return store_->put_binary(*kept, context_.target.name(), label);
+    });
 }
 
 void Ledger::flush() {
-  if (waiting_.empty()) return;
+  if (waiting_.empty() && unwritten_.empty()) return;
   std::vector<TuningRow> rows;
   rows.swap(waiting_);
-  check(store_->put_rows(rows));
+  write([this, rows = std::move(rows)] { return store_->put_rows(rows); });
 }
 
-void Ledger::check(const Status& status) {
-  if (status.ok() || warned_) return;
-  warned_ = true;
-  if (warn_) warn_(fmt::format("results cannot be stored: {}", status.error().message));
+void Ledger::write(std::function<Status()> body) {
+  unwritten_.push_back(std::move(body));
+  while (!unwritten_.empty()) {
+    Status status = unwritten_.front()();
+    if (!status) {
+      // Only a full or failing disk may get better; nobody waits for a read-only one.
+      if (status.error().code != ErrorCode::io) unwritten_.clear();
+      if (warn_ && !warned_) warn_(fmt::format("results cannot be stored: {}", status.error().message));
+      warned_ = true;
+      return;
+    }
+    unwritten_.erase(unwritten_.begin());
+  }
 }
 
 }  // namespace rtjit

@@ -4,6 +4,8 @@
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,7 +17,8 @@ namespace rtjit {
 class Store;
 
 // Not thread-safe. A null store remembers nothing. Writes that fail are reported once through `warn`; tuning
-// goes on.
+// goes on, and what could not be written is tried again with the next write and at the end: a disk that was
+// full for a while costs nothing.
 class Ledger {
  public:
   using Warn = std::function<void(const std::string&)>;
@@ -36,6 +39,9 @@ class Ledger {
   const TuningRow* find_elsewhere(const Candidate& candidate) const;
   // The row in which this candidate failed when it ran (fault, hang, wrong, launch), in any bucket. Or null.
   const TuningRow* find_failure(const Candidate& candidate) const;
+  // The latest quarantine of this candidate, under `compiler` or ("") under any. That of a real device holds
+  // on every device of the target and on the emulator, the emulator's only on the emulator. Or null.
+  const QuarantineRow* find_quarantine(const Candidate& candidate, std::string_view compiler = {}) const;
   const WinnerRow* find_winner(const std::string& stage, int64_t bucket) const;
 
   // A row with the candidate's identity, verdict and resources filled in.
@@ -46,14 +52,23 @@ class Ledger {
   void put_soon(TuningRow row);
   void put_now(TuningRow row);
   void put_winner(WinnerRow row);
+  // The verdict `row` of a candidate that faulted or hung, and that it is not to be run again.
+  void put_quarantined(const Candidate& candidate, TuningRow row, Reached reached, std::string features);
+  // Forgets that the candidate faulted or hung, so that it may be tried again: its rows with such a verdict,
+  // and its quarantine under `compiler` or ("") under all.
+  void release(const Candidate& candidate, const std::string& compiler);
+  // Whether release() was called for a candidate of the stage.
+  bool has_released(const std::string& stage) const { return released_.contains(stage); }
   void put_binary(const Binary& binary, const std::string& label);
   void flush();
 
  private:
   using Key = std::pair<std::string, int64_t>;  // "stage|variant|config", bucket
   static std::string name_of(const Candidate& candidate);
+  RowKey key(const Candidate& candidate, int64_t bucket) const;
   void remember(const TuningRow& row);
-  void check(const Status& status);
+  // Runs a write, or keeps it for later where writing is impossible now.
+  void write(std::function<Status()> body);
 
   Store* store_;
   const SearchContext& context_;
@@ -62,7 +77,10 @@ class Ledger {
   bool warned_ = false;
   std::map<Key, TuningRow> rows_;
   std::map<std::string, TuningRow> elsewhere_, failures_;
-  std::map<Key, WinnerRow> winners_;  // stage, bucket
+  std::map<std::string, std::vector<QuarantineRow>> quarantine_;  // oldest first
+  std::set<std::string> released_;                                // stages
+  std::map<Key, WinnerRow> winners_;                              // stage, bucket
+  std::vector<std::function<Status()>> unwritten_;                // in order
   std::vector<TuningRow> waiting_;
   double waiting_since_ = 0;
 };

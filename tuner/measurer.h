@@ -1,6 +1,7 @@
 // What the session asks of whatever runs candidates on a real device.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "cache/records.h"
 #include "compiler/compile.h"
 #include "templates/manifest.h"
+#include "tuner/samples.h"
 #include "tuner/verify.h"
 
 namespace rtjit {
@@ -23,16 +25,23 @@ struct PipelineSpec {
 struct Measurement {
   Verdict verdict = Verdict::ok;  // ok, launch, fault or hang
   std::string reason;
+  Reached reached = Reached::compiled;
   double time_us = 0, low_us = 0, high_us = 0;  // median and interval of the medians of the rounds
   int samples = 0;
+  std::string
+      conditions;  // how it was measured, besides the policy: "5 sets of arguments; SM clock 1,980 MHz"
 };
 
 struct MeasureJob {
   int64_t bucket = 0;
   int stage = 0;     // only this stage is timed
   double bytes = 0;  // that one launch moves, to decide how many buffers are rotated
-  int rounds = 9;
+  SamplingPolicy sampling;
+  double fastest_us = 0;  // of what was measured before in this bucket; 0: nothing
   std::vector<PipelineSpec> candidates;
+  // Called once for each candidate as soon as nothing more is asked of it, so that it can be stored before
+  // the next one breaks something. May be empty.
+  std::function<void(size_t candidate, const Measurement&)> finished;
 };
 
 class Measurer {

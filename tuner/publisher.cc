@@ -40,6 +40,9 @@ Status Publisher::put_winner(Candidate* c, int64_t bucket, const Ranked& entry, 
                              const std::string& why) {
   if (Status status = put_binary(c); !status) return status;
   TuningRow row = ledger_.row(*c, bucket);
+  // How it was measured is known since then.
+  if (const TuningRow* known = ledger_.find(*c, bucket); known && known->knowledge == Knowledge::measured)
+    row.policy = known->policy;
   row.knowledge = entry.knowledge;
   row.time_us = entry.time_us;
   row.time_low_us = entry.low_us;

@@ -106,7 +106,7 @@ std::string explain_choice(const std::vector<Ranked>& ranked, int winner, double
       text += fmt::format("; {:.0f} % ahead of the default", 100 * (reference->time_us / chosen.time_us - 1));
     }
   }
-  if (rejected_when_run > 0) text += fmt::format("; {} better ranked failed when run", rejected_when_run);
+  if (rejected_when_run > 0) text += fmt::format("; {} failed when run", rejected_when_run);
 
   return text;
 }

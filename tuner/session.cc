@@ -81,10 +81,8 @@ Status Session::enumerate() {
   run_.observer.on_phase(TunePhase::enumerate, stages);
   if (Status status = run_.ledger.load(); !status) return status;
   if (request_.device) {
-    run_.ledger.describe_device(
-        request_.device->name, request_.device->driver_version,
-        fmt::format("median of {} rounds, interleaved; graph replay of one stage, cold L2",
-                    request_.search.samples));
+    run_.ledger.describe_device(request_.device->name, request_.device->driver_version,
+                                policy_text(sampling_policy(request_.search, request_.search.samples)));
   }
   for (const Stage& stage : request_.tmpl->stages) {
     auto space = make_stage_space(run_.context, stage, buckets_);

@@ -95,8 +95,10 @@ struct TuneRequest {
   // Asked before each piece of work of the shard: false when another run has taken it. Empty: all is taken.
   std::function<bool(size_t item)> claim;
   std::shared_ptr<BinaryCache> shared_binaries;  // of runs that go on side by side; may be null
-  bool force = false;  // ignore stored winners, verdicts and times (binaries are still reused)
-  bool verify = true;  // false: nothing is published; the report shows what would have won
+  // Ignore stored winners, verdicts and times; binaries are still reused, and quarantine holds.
+  bool force = false;
+  bool retry_quarantined = false;  // try configs again that faulted or hung
+  bool verify = true;              // false: nothing is published; the report shows what would have won
   const std::atomic<bool>* cancel = nullptr;       // set: stop soon; everything finished is in the store
   const std::atomic<bool>* also_cancel = nullptr;  // the same, for runs that go on side by side
 };

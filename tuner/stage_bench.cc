@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "rtjit.h"
+
 namespace rtjit {
 namespace {
 
@@ -9,11 +11,26 @@ namespace {
 // another, so that a stop loses little.
 constexpr size_t kJobSize = 48;
 constexpr size_t kJobSizeInABudget = 8;
-// A candidate this much slower than the fastest is not sampled to the end by the worker.
-constexpr double kGivenUp = 1.35;
 constexpr double kEnoughSamples = 0.7;  // of those asked: disturbed ones are dropped
+constexpr int kMostRounds = 3;          // times those asked for, where times do not become known well
+
+bool is_measured(const Prospect& prospect) { return prospect.measured() && prospect.time_us > 0; }
+
+// 0: not known.
+double faster(double a, double b) { return a > 0 && b > 0 ? std::min(a, b) : std::max(a, b); }
 
 }  // namespace
+
+SamplingPolicy sampling_policy(const StrategyOptions& search, int samples) {
+  SamplingPolicy sampling;
+  sampling.rounds = samples;
+  sampling.max_rounds = samples < search.samples ? samples : kMostRounds * samples;
+  return sampling;
+}
+
+std::string policy_text(const SamplingPolicy& sampling) {
+  return fmt::format("{}; rtjit {}", sampling.text(), rtjit_version());
+}
 
 std::vector<Prospect> stage_prospects(const TuningRun& run, size_t stage, int64_t bucket) {
   const StageSpace& space = run.spaces[stage];
@@ -49,10 +66,11 @@ Status StageBench::measure(const Batch& batch, std::vector<Prospect>* prospects)
 }
 
 bool StageBench::take_stored(size_t index, int samples, double fastest, Prospect* prospect) const {
-  if (run_.request.force) return false;
+  // What this run has measured is not measured again, whatever it was told of earlier ones.
+  if (run_.request.force && !is_measured(*prospect)) return false;
   const TuningRow* row = run_.ledger.find(run_.spaces[stage_].candidates[index], bucket_);
   if (!row || row->knowledge != Knowledge::measured || row->verdict != Verdict::ok) return false;
-  bool given_up = fastest > 0 && row->time_us > kGivenUp * fastest;
+  bool given_up = fastest > 0 && row->time_us > SamplingPolicy().eliminate_factor * fastest;
   if (!given_up && row->samples < kEnoughSamples * samples) return false;
   prospect->time_us = row->time_us;
   prospect->low_us = row->time_low_us;
@@ -64,16 +82,27 @@ bool StageBench::take_stored(size_t index, int samples, double fastest, Prospect
 Status StageBench::measure_on_device(const Batch& batch, std::vector<Prospect>* prospects) {
   double fastest = 0;
   for (size_t index : batch.prospects) {
+    if (run_.request.force && !is_measured((*prospects)[index])) continue;
     const TuningRow* row = run_.ledger.find(candidate(index), bucket_);
     if (row && row->knowledge == Knowledge::measured && row->verdict == Verdict::ok) {
-      fastest = fastest == 0 ? row->time_us : std::min(fastest, row->time_us);
+      fastest = faster(fastest, row->time_us);
     }
   }
   std::vector<size_t> todo;
+  double known_fastest = 0;
   for (size_t index : batch.prospects) {
     Prospect& prospect = (*prospects)[index];
-    if (prospect.rejected || take_stored(index, batch.samples, fastest, &prospect)) continue;
-    todo.push_back(index);
+    if (prospect.rejected) continue;
+    if (take_stored(index, batch.samples, fastest, &prospect)) {
+      known_fastest = faster(known_fastest, prospect.time_us);
+    } else {
+      todo.push_back(index);
+    }
+  }
+  for (const Prospect& prospect : *prospects) {
+    if (is_measured(prospect) && prospect.asked >= batch.samples) {
+      known_fastest = faster(known_fastest, prospect.time_us);
+    }
   }
   run_.count_measured(static_cast<int64_t>(batch.prospects.size() - todo.size()));
   // The default first: should time run out, the others can be compared with it.
@@ -82,20 +111,21 @@ Status StageBench::measure_on_device(const Batch& batch, std::vector<Prospect>* 
   for (size_t at = 0; at < todo.size(); at += size) {
     if (at > 0 && StopSignal::Clock::now() >= until_) break;
     std::span<const size_t> part(todo.data() + at, std::min(size, todo.size() - at));
-    if (Status status = run_job(part, batch.samples, prospects); !status) return status;
-    run_.count_measured(static_cast<int64_t>(part.size()));
+    if (Status status = run_job(part, batch.samples, &known_fastest, prospects); !status) return status;
     if (Status status = run_.compiles.want({}); !status) return status;
   }
   return {};
 }
 
-Status StageBench::run_job(std::span<const size_t> indices, int samples, std::vector<Prospect>* prospects) {
+Status StageBench::run_job(std::span<const size_t> indices, int samples, double* fastest,
+                           std::vector<Prospect>* prospects) {
   auto worker = run_.judge.measurer();
   if (!worker) return worker.error();
   MeasureJob job;
   job.bucket = bucket_;
   job.stage = static_cast<int>(stage_);
-  job.rounds = samples;
+  job.sampling = sampling_policy(run_.request.search, samples);
+  job.fastest_us = *fastest;
   for (size_t index : indices) {
     Chosen with = chosen_;
     with[stage_] = static_cast<int>(index);
@@ -108,36 +138,39 @@ Status StageBench::run_job(std::span<const size_t> indices, int samples, std::ve
   auto cost = evaluate_cost(*run_.context.tmpl, *any.stage, *any.variant, any.config, run_.context.problem,
                             bucket_, run_.context.facts);
   if (cost) job.bytes = cost->dram_bytes;
-  Result<std::vector<Measurement>> measured = std::vector<Measurement>();
-  {
-    TuningRun::PhaseTimer timer(run_, TunePhase::measure);
-    measured = (*worker)->measure(job);
+  // Stored at once: whatever the next candidate breaks, what is finished is not done again.
+  job.finished = [&](size_t i, const Measurement& result) {
+    take_result(indices[i], result, job.sampling, &(*prospects)[indices[i]]);
+    if (result.verdict == Verdict::ok) *fastest = faster(*fastest, result.time_us);
+    run_.count_measured(1);
+  };
+  TuningRun::PhaseTimer timer(run_, TunePhase::measure);
+  auto measured = (*worker)->measure(job);
+  return measured ? Status() : measured.error();
+}
+
+void StageBench::take_result(size_t index, const Measurement& result, const SamplingPolicy& sampling,
+                             Prospect* prospect) {
+  Candidate& c = candidate(index);
+  if (result.verdict != Verdict::ok) {
+    prospect->rejected = true;
+    run_.reject(&c, bucket_, result.verdict, result.reason, result.reached);
+    return;
   }
-  if (!measured) return measured.error();
-  for (size_t i = 0; i < indices.size(); ++i) {
-    const Measurement& result = (*measured)[i];
-    Candidate& c = candidate(indices[i]);
-    Prospect& prospect = (*prospects)[indices[i]];
-    if (result.verdict != Verdict::ok) {
-      prospect.rejected = true;
-      run_.reject(&c, bucket_, result.verdict, result.reason);
-      continue;
-    }
-    prospect.time_us = result.time_us;
-    prospect.low_us = result.low_us;
-    prospect.high_us = result.high_us;
-    prospect.samples = result.samples;
-    TuningRow row = run_.ledger.row(c, bucket_);
-    row.knowledge = Knowledge::measured;
-    row.time_us = result.time_us;
-    row.time_low_us = result.low_us;
-    row.time_high_us = result.high_us;
-    row.samples = result.samples;
-    row.is_default = prospect.is_default;
-    run_.ledger.put_soon(std::move(row));
-  }
-  run_.ledger.flush();
-  return {};
+  prospect->time_us = result.time_us;
+  prospect->low_us = result.low_us;
+  prospect->high_us = result.high_us;
+  prospect->samples = result.samples;
+  TuningRow row = run_.ledger.row(c, bucket_);
+  row.knowledge = Knowledge::measured;
+  row.time_us = result.time_us;
+  row.time_low_us = result.low_us;
+  row.time_high_us = result.high_us;
+  row.samples = result.samples;
+  row.is_default = prospect->is_default;
+  row.policy = policy_text(sampling);
+  if (!result.conditions.empty()) row.policy += "; " + result.conditions;
+  run_.ledger.put_now(std::move(row));
 }
 
 }  // namespace rtjit

@@ -21,7 +21,11 @@ class StageBench : public Bench {
  private:
   Status measure_on_device(const Batch& batch, std::vector<Prospect>* prospects);
   bool take_stored(size_t index, int samples, double fastest, Prospect* prospect) const;
-  Status run_job(std::span<const size_t> indices, int samples, std::vector<Prospect>* prospects);
+  // `fastest`: in this bucket, of those with as many samples; 0: none. It is brought up to date.
+  Status run_job(std::span<const size_t> indices, int samples, double* fastest,
+                 std::vector<Prospect>* prospects);
+  void take_result(size_t index, const Measurement& result, const SamplingPolicy& sampling,
+                   Prospect* prospect);
   Candidate& candidate(size_t index) { return run_.candidate(stage_, static_cast<int>(index)); }
 
   TuningRun& run_;
@@ -31,6 +35,11 @@ class StageBench : public Bench {
   StopSignal::Clock::time_point until_;
   bool begun_ = false;
 };
+
+// How configs are sampled of which a search asks `samples`. Where it asks for fewer than it could, it does so
+// to leave most of them alone; only the last look goes on until times are known well.
+SamplingPolicy sampling_policy(const StrategyOptions& search, int samples);
+std::string policy_text(const SamplingPolicy& sampling);  // for TuningRow::policy
 
 // Whether a search may look at it: no gate has rejected it so far, and the run is about it.
 inline bool may_win(const Candidate& candidate) { return candidate.gate.ok() && candidate.wanted; }

@@ -31,7 +31,6 @@ class StageTuner {
   StageBench bench_;
   std::vector<Ranked> ranked_;  // those that may win, in the last round of judging
   int winner_ = -1;             // index into ranked_
-  int failed_ = 0;              // that were ranked better and failed when verified
   Judgement judgement_;
 };
 
@@ -42,7 +41,8 @@ Status StageTuner::look(Batch batch) {
   return {};
 }
 
-// Where all that was looked at has been rejected: the next ones.
+// What was rejected is replaced by the next ones. Asked anew, so that a run that was stopped in between and
+// goes on looks at the same configs as one that was not; what is measured is not measured again.
 Result<Batch> StageTuner::more() {
   auto strategy = make_strategy(run_.request.search);
   if (!strategy) return strategy.error();
@@ -50,36 +50,35 @@ Result<Batch> StageTuner::more() {
   return work_.strategy->next(work_.prospects);
 }
 
-// Whether the best of those that were measured stands; the ones before it are rejected for good.
+// Whether the best of those that were measured stands; if not, it is rejected for good. False also where none
+// was measured.
 Result<bool> StageTuner::judge_best() {
   const StageSpace& space = run_.spaces[work_.stage];
   const Knowledge knowledge = run_.request.device ? Knowledge::measured : Knowledge::predicted;
-  while (true) {
-    ranked_ = rank_finalists(work_.prospects, knowledge);
-    winner_ = choose_winner(space, ranked_, run_.request.limits.tie_fraction);
-    if (winner_ < 0) return false;
-    if (run_.stop.stopped()) return Error{ErrorCode::cancelled, "stopped on request"};
-    int index = ranked_[static_cast<size_t>(winner_)].candidate;
-    Chosen with = *chosen_;
-    with[work_.stage] = index;
-    // The emulator cannot be interrupted: what would probably end too late is not begun.
-    if (!run_.request.device && run_.stop.limited() && run_.stop.left() < run_.longest_check) {
-      return Error{ErrorCode::cancelled, "the budget does not suffice for another verification"};
-    }
-    TuningRun::PhaseTimer timer(run_, TunePhase::verify);
-    const auto begun = StopSignal::Clock::now();
-    auto judged = run_.judge.judge(with, work_.bucket);
-    run_.longest_check =
-        std::max(run_.longest_check,
-                 std::chrono::duration_cast<std::chrono::milliseconds>(StopSignal::Clock::now() - begun));
-    if (!judged) return judged.error();
-    judgement_ = std::move(*judged);
-    if (!judgement_.rejected) return true;
-    run_.reject(&run_.candidate(work_.stage, index), work_.bucket, judgement_.outcome.verdict,
-                judgement_.outcome.reason);
-    work_.prospects[static_cast<size_t>(index)].rejected = true;
-    ++failed_;
+  ranked_ = rank_finalists(work_.prospects, knowledge);
+  winner_ = choose_winner(space, ranked_, run_.request.limits.tie_fraction);
+  if (winner_ < 0) return false;
+  if (run_.stop.stopped()) return Error{ErrorCode::cancelled, "stopped on request"};
+  int index = ranked_[static_cast<size_t>(winner_)].candidate;
+  Chosen with = *chosen_;
+  with[work_.stage] = index;
+  // The emulator cannot be interrupted: what would probably end too late is not begun.
+  if (!run_.request.device && run_.stop.limited() && run_.stop.left() < run_.longest_check) {
+    return Error{ErrorCode::cancelled, "the budget does not suffice for another verification"};
   }
+  TuningRun::PhaseTimer timer(run_, TunePhase::verify);
+  const auto begun = StopSignal::Clock::now();
+  auto judged = run_.judge.judge(with, work_.bucket);
+  run_.longest_check =
+      std::max(run_.longest_check,
+               std::chrono::duration_cast<std::chrono::milliseconds>(StopSignal::Clock::now() - begun));
+  if (!judged) return judged.error();
+  judgement_ = std::move(*judged);
+  if (!judgement_.rejected) return true;
+  run_.reject(&run_.candidate(work_.stage, index), work_.bucket, judgement_.outcome.verdict,
+              judgement_.outcome.reason, judgement_.outcome.reached);
+  work_.prospects[static_cast<size_t>(index)].rejected = true;
+  return false;
 }
 
 Status StageTuner::publish(BucketReport* report) {
@@ -87,7 +86,8 @@ Status StageTuner::publish(BucketReport* report) {
   Candidate& c = run_.candidate(work_.stage, entry.candidate);
   int looked_at = 0;
   for (const Prospect& prospect : work_.prospects) looked_at += prospect.measured() && prospect.time_us > 0;
-  std::string why = explain_choice(ranked_, winner_, run_.request.limits.tie_fraction, failed_, looked_at);
+  std::string why = explain_choice(ranked_, winner_, run_.request.limits.tie_fraction,
+                                   run_.failed_here(work_.stage, work_.bucket), looked_at);
   if (run_.publishes()) {
     Status status = run_.publisher.put_winner(&c, work_.bucket, entry, judgement_, why);
     if (!status) return status;

@@ -6,10 +6,12 @@
 namespace rtjit {
 namespace {
 
-constexpr int kMaxSets = 16;
+constexpr int kMaxSets = 64;            // each has inputs of its own to be drawn
+constexpr int kMaxCopies = 16;          // of the packed weights
 constexpr double kColdFactor = 3;       // of the L2 cache, between two visits
 constexpr double kOverlapFactor = 1.5;  // sets may share some of their weights
 constexpr int kReplays = 3;
+constexpr int kLaunches = 4;  // in a graph at least
 
 Result<GuardedMemory> copy_of(Device& device, const GuardedMemory& source) {
   auto copy = GuardedMemory::allocate(device, source.bytes());
@@ -24,16 +26,17 @@ Result<GuardedMemory> copy_of(Device& device, const GuardedMemory& source) {
 
 Result<std::unique_ptr<StageTimer>> StageTimer::create(Workbench& bench, const LaunchPlan& plan,
                                                        int64_t bucket, int stage, double bytes,
-                                                       int64_t l2_bytes) {
-  std::unique_ptr<StageTimer> timer(new StageTimer(bench, bucket, stage));
+                                                       int64_t l2_bytes, ClockReader clocks) {
+  std::unique_ptr<StageTimer> timer(new StageTimer(bench, bucket, stage, std::move(clocks)));
   double cold = kColdFactor * static_cast<double>(l2_bytes);
   int sets = 1;
   if (l2_bytes > 0 && bytes > 0)
-    sets = static_cast<int>(std::clamp(std::ceil(kOverlapFactor * cold / bytes), 1.0, 16.0));
+    sets = static_cast<int>(std::clamp(std::ceil(kOverlapFactor * cold / bytes), 1.0, double{kMaxSets}));
   int64_t packed = bench.packed().bytes();
   int copies = 1;
   if (l2_bytes > 0 && packed > 0) {
-    copies = static_cast<int>(std::clamp(std::ceil(cold / static_cast<double>(packed)), 1.0, 16.0));
+    copies =
+        static_cast<int>(std::clamp(std::ceil(cold / static_cast<double>(packed)), 1.0, double{kMaxCopies}));
   }
   sets = std::min(kMaxSets, std::max(sets, copies));
 
@@ -62,6 +65,15 @@ StageTimer::~StageTimer() {
   if (stream_) bench_.device().destroy_stream(stream_);
 }
 
+int StageTimer::repeats() const { return std::max(1, kLaunches / sets()); }
+
+int StageTimer::launches() const { return sets() + (1 + kReplays) * sets() * repeats(); }
+
+std::string StageTimer::conditions() const {
+  return fmt::format("{} sets of arguments, {} copies of the packed weights", sets(),
+                     packed_copies_.size() + 1);
+}
+
 Status StageTimer::make_room(const Pipeline& pipeline) {
   auto bytes = pipeline.plan().total_bytes(BufferSpec::Kind::workspace, bucket_);
   if (!bytes) return bytes.error();
@@ -76,7 +88,16 @@ Status StageTimer::make_room(const Pipeline& pipeline) {
   return {};
 }
 
-Result<double> StageTimer::sample(const Pipeline& pipeline) {
+// The lowest clock seen counts: it is what may have disturbed the sample.
+void StageTimer::look_at_clocks(Sample* sample) const {
+  if (!clocks_) return;
+  const GpuClocks clocks = clocks_();
+  sample->slowed = sample->slowed || clocks.slowed;
+  if (clocks.sm_mhz > 0 && (sample->sm_clock_mhz == 0 || clocks.sm_mhz < sample->sm_clock_mhz))
+    sample->sm_clock_mhz = clocks.sm_mhz;
+}
+
+Result<Sample> StageTimer::sample(const Pipeline& pipeline) {
   if (Status s = make_room(pipeline); !s) return s.error();
   Device& device = bench_.device();
   auto launch = [&](size_t set, StreamHandle stream, int only_stage) {
@@ -89,9 +110,8 @@ Result<double> StageTimer::sample(const Pipeline& pipeline) {
   }
   if (Status s = device.synchronize(stream_); !s) return s.error();
 
-  const int repeats = std::max(1, 4 / sets());
   auto graph = device.capture([&](StreamHandle stream) -> Status {
-    for (int repeat = 0; repeat < repeats; ++repeat) {
+    for (int repeat = 0; repeat < repeats(); ++repeat) {
       for (size_t set = 0; set < arguments_.size(); ++set) {
         if (Status s = launch(set, stream, stage_); !s) return s;
       }
@@ -101,6 +121,8 @@ Result<double> StageTimer::sample(const Pipeline& pipeline) {
   if (!graph) return graph.error();
   if (Status s = (*graph)->replay(stream_); !s) return s.error();
   if (Status s = device.synchronize(stream_); !s) return s.error();
+  Sample sample;
+  look_at_clocks(&sample);
   std::vector<double> times;
   for (int replay = 0; replay < kReplays; ++replay) {
     auto ms = device.elapsed_ms(stream_, [&](StreamHandle stream) { return (*graph)->replay(stream); });
@@ -108,7 +130,9 @@ Result<double> StageTimer::sample(const Pipeline& pipeline) {
     times.push_back(*ms);
   }
   std::sort(times.begin(), times.end());
-  return times[kReplays / 2] * 1000.0 / (sets() * repeats);
+  look_at_clocks(&sample);
+  sample.us = times[kReplays / 2] * 1000.0 / (sets() * repeats());
+  return sample;
 }
 
 }  // namespace rtjit

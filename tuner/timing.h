@@ -5,36 +5,50 @@
 // it leave), captures the stage alone over all sets, replays the graph once to warm up, and takes the median
 // of three replays. Sets differ in their drawn inputs and, where the packed weights would fit the L2 cache,
 // in their copy of them: together they move at least three times the L2 cache between two visits of the same
-// bytes.
+// bytes (or, where launches are tiny, as much as 64 sets do).
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "runtime/nvml.h"
+#include "tuner/samples.h"
 #include "tuner/workbench.h"
 
 namespace rtjit {
+
+// The device's clocks now; an empty function where nobody can tell.
+using ClockReader = std::function<GpuClocks()>;
 
 class StageTimer {
  public:
   // `bytes`: what one launch moves, from the cost formulas; 0 = not known. `l2_bytes` 0: no rotation.
   static Result<std::unique_ptr<StageTimer>> create(Workbench& bench, const LaunchPlan& plan, int64_t bucket,
-                                                    int stage, double bytes, int64_t l2_bytes);
+                                                    int stage, double bytes, int64_t l2_bytes,
+                                                    ClockReader clocks = {});
   ~StageTimer();
 
-  // Microseconds of one launch of the stage.
-  Result<double> sample(const Pipeline& pipeline);
+  // The time of one launch of the stage, and the clocks while it was measured.
+  Result<Sample> sample(const Pipeline& pipeline);
   int sets() const { return static_cast<int>(arguments_.size()); }
+  int launches() const;            // of the stage that one sample makes, for a limit on its time
+  std::string conditions() const;  // what distinguishes this timer from others, for people
 
  private:
-  StageTimer(Workbench& bench, int64_t bucket, int stage) : bench_(bench), bucket_(bucket), stage_(stage) {}
+  StageTimer(Workbench& bench, int64_t bucket, int stage, ClockReader clocks)
+      : bench_(bench), bucket_(bucket), stage_(stage), clocks_(std::move(clocks)) {}
+  void look_at_clocks(Sample* sample) const;
+  int repeats() const;  // of all sets in a graph
   Status make_room(const Pipeline& pipeline);
 
   Workbench& bench_;
   int64_t bucket_;
   int stage_;
+  ClockReader clocks_;
   StreamHandle stream_ = nullptr;
   std::vector<DeviceArguments> arguments_;
   std::vector<GuardedMemory> workspaces_;

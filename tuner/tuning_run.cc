@@ -32,6 +32,7 @@ CompileGateRun TuningRun::gate_run() {
       observer.on_progress(TunePhase::compile, done, total);
     }
   };
+  run.retry_quarantined = request.retry_quarantined;
   run.rejected = [this](const Candidate& c) { count_rejected(c.gate.verdict); };
   return run;
 }
@@ -65,11 +66,17 @@ void TuningRun::count_measured(int64_t configs) {
   observer.on_progress(TunePhase::measure, measured_, to_measure_);
 }
 
-void TuningRun::reject(Candidate* c, int64_t bucket, Verdict verdict, const std::string& reason) {
+void TuningRun::reject(Candidate* c, int64_t bucket, Verdict verdict, const std::string& reason,
+                       Reached reached) {
   TuningRow row = ledger.row(*c, bucket);
   row.verdict = verdict;
   row.reason = reason;
-  ledger.put_now(std::move(row));
+  if (is_quarantined(verdict)) {
+    const CompileRequest compiled = compile_request(context, *c, request.limits.compile_limit);
+    ledger.put_quarantined(*c, std::move(row), reached, binaries.features(compiled, c->compiler));
+  } else {
+    ledger.put_now(std::move(row));
+  }
   c->gate = {verdict, reason};
   count_rejected(verdict);
   warn(fmt::format("{} {}, bucket {}: {}{}", c->stage->name, describe(*c), bucket, reason,
@@ -83,10 +90,20 @@ const WinnerRow* TuningRun::usable_winner(size_t stage, int64_t bucket) const {
   const StageSpace& space = spaces[stage];
   const WinnerRow* winner = ledger.find_winner(space.stage->name, bucket);
   if (!winner) return nullptr;
+  if (ledger.has_released(space.stage->name)) return nullptr;  // one of them may be faster
   if (request.device && winner->knowledge != Knowledge::measured) return nullptr;
   if (!winner->verified && judge.can_verify()) return nullptr;
   int index = space.find(winner->variant, winner->config);
   return index >= 0 && space.candidates[static_cast<size_t>(index)].gate.ok() ? winner : nullptr;
+}
+
+int TuningRun::failed_here(size_t stage, int64_t bucket) const {
+  int count = 0;
+  for (const Candidate& c : spaces[stage].candidates) {
+    const TuningRow* row = ledger.find(c, bucket);
+    count += row && failed_when_run(row->verdict);
+  }
+  return count;
 }
 
 std::string describe(const Candidate& candidate) {

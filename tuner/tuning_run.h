@@ -44,8 +44,9 @@ class TuningRun {
   void apply_store() { apply_stored(gate_run(), candidates()); }
   // Waits for compiles that are not done; the time counts as waiting.
   Status compile(const std::vector<Candidate*>& wanted);
-  // A candidate that failed when it ran: its row, its gate, the observer, and a loud warning.
-  void reject(Candidate* candidate, int64_t bucket, Verdict verdict, const std::string& reason);
+  // A candidate that failed when it ran: its row, its quarantine, its gate, the observer, and a loud warning.
+  void reject(Candidate* candidate, int64_t bucket, Verdict verdict, const std::string& reason,
+              Reached reached);
   void count_rejected(Verdict verdict) { observer.on_rejected(verdict, ++rejected_[verdict]); }
   void warn(const std::string& sentence);
   // Steps of the phase `measure`: one per config of a batch. `more` is negative for work that is left to
@@ -57,6 +58,8 @@ class TuningRun {
   bool publishes() const { return request.verify && request.filter.empty(); }
   // A winner in the store that is as good as this run could make it, or null.
   const WinnerRow* usable_winner(size_t stage, int64_t bucket) const;
+  // How many of the stage's configs failed when they ran in this bucket, now or in an earlier run.
+  int failed_here(size_t stage, int64_t bucket) const;
 
   const TuneRequest& request;
   const StopSignal& stop;

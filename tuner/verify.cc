@@ -9,9 +9,24 @@ namespace rtjit {
 namespace {
 
 constexpr uint8_t kPoison[] = {0xFF, 0x00, 0x5A};
-constexpr size_t kMaxPrepared = 4;  // arguments and references of large sizes take memory
+constexpr size_t kMaxPrepared = 6;  // as many as device_cases(); large sizes take memory
+
+// Patterns of choices, see tuner/inputs.h.
+constexpr int kUniform = 0, kAllTheSame = 1, kSomeInvalid = 2, kSkewed = 3;
 
 }  // namespace
+
+const char* to_string(VerifyStep step) {
+  switch (step) {
+    case VerifyStep::launching:
+      return "launching";
+    case VerifyStep::ran:
+      return "ran";
+    case VerifyStep::right:
+      return "right";
+  }
+  return "";
+}
 
 Result<Verifier::Outputs> Verifier::run(const Pipeline& pipeline, Prepared& prepared,
                                         GuardedMemory& workspace, uint8_t poison) {
@@ -72,6 +87,7 @@ Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<cons
     Outputs first;
     for (int repeat = 0; repeat < std::max(repeats, 1); ++repeat) {
       candidate_running_ = true;
+      tell(VerifyStep::launching);
       auto outputs = run(candidate, **prepared, *workspace, kPoison[repeat % 3]);
       if (!outputs) {
         bool environment = outputs.error().code == ErrorCode::device_fault ||
@@ -81,6 +97,8 @@ Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<cons
         return reject(Verdict::launch, fmt::format("launch: {}", outputs.error().message), input);
       }
       candidate_running_ = false;
+      tell(VerifyStep::ran);
+      if (outcome.reached < Reached::launched) outcome.reached = Reached::launched;
       auto damage = (*prepared)->arguments.damage();
       if (!damage) return damage.error();
       auto workspace_damage = workspace->damage();
@@ -119,6 +137,8 @@ Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<cons
       }
     }
     ++outcome.cases;
+    outcome.reached = Reached::verified;
+    tell(VerifyStep::right);
   }
   // Zero equals zero proves nothing.
   if (!informative) {
@@ -136,16 +156,16 @@ std::vector<InputCase> device_cases(const Template& tmpl, int64_t bucket) {
   for (int64_t other : tmpl.buckets) {
     if (other < bucket) smallest = std::max(smallest, other + 1);
   }
-  std::vector<InputCase> cases;
-  cases.push_back({bucket, 1, 0, false, false});
-  cases.push_back({smallest, 2, 2, false, true});
-  cases.push_back({std::min<int64_t>(bucket, 256), 3, 1, true, false});
-  cases.push_back({std::min<int64_t>(bucket, 256), 4, 3, false, false});
-  return cases;
+  const int64_t middle = std::min<int64_t>(bucket, 256);
+  return {
+      {bucket, 1, kUniform, false, false},      {bucket, 2, kSomeInvalid, false, false},
+      {smallest, 3, kSomeInvalid, false, true}, {smallest, 4, kAllTheSame, false, false},
+      {middle, 5, kAllTheSame, true, false},    {middle, 6, kSkewed, false, false},
+  };
 }
 
 std::vector<InputCase> emulator_cases(const std::vector<int64_t>& sizes) {
-  static constexpr int kPatterns[] = {2, 0, 3, 1};
+  static constexpr int kPatterns[] = {kSomeInvalid, kUniform, kSkewed, kAllTheSame};
   std::vector<InputCase> cases;
   for (size_t i = 0; i < sizes.size(); ++i) {
     cases.push_back({sizes[i], i + 1, kPatterns[i % 4], false, i % 2 == 1});

@@ -5,6 +5,7 @@
 // must give the same bits where the template promises it.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -21,17 +22,30 @@ struct VerifyOutcome {
   std::string reason;
   double rel_l2 = 0, max_err = 0;  // the worst over all cases
   int cases = 0;
+  Reached reached = Reached::loaded;
 };
+
+// What is going on within one verification, for whoever watches over it.
+enum class VerifyStep {
+  launching,  // from now on the candidate may hang or break the device
+  ran,        // it ran to its end; what follows is our own work
+  right,      // the results of a case were right
+};
+
+const char* to_string(VerifyStep step);
 
 class Verifier {
  public:
   // `oracle` runs every stage with the oracle variant. Both outlive the verifier.
   Verifier(Workbench& bench, const Pipeline& oracle) : bench_(bench), oracle_(oracle) {}
 
+  // Told of every step as it happens.
+  void watch(std::function<void(VerifyStep)> watcher) { watcher_ = std::move(watcher); }
+
   // An Error is the device's or the oracle's (device_fault, out_of_memory): it says nothing about the
   // candidate unless `candidate_running()` is set.
   Result<VerifyOutcome> verify(const Pipeline& candidate, std::span<const InputCase> cases, int repeats);
-  // Runs the oracle for the cases (at most four are kept), so that a later Error of verify() is not the
+  // Runs the oracle for the cases (at most six are kept), so that a later Error of verify() is not the
   // oracle's.
   Status prepare(std::span<const InputCase> cases);
   // Whether the last Error came while the candidate's own launches were running.
@@ -46,14 +60,20 @@ class Verifier {
   Result<Prepared*> prepare(const InputCase& input);
   Result<Outputs> run(const Pipeline& pipeline, Prepared& prepared, GuardedMemory& workspace, uint8_t poison);
 
+  void tell(VerifyStep step) const {
+    if (watcher_) watcher_(step);
+  }
+
   Workbench& bench_;
   const Pipeline& oracle_;
+  std::function<void(VerifyStep)> watcher_;
   std::map<std::string, Prepared> prepared_;  // by InputCase::text(); the reference is computed once per case
   bool candidate_running_ = false;
 };
 
-// The cases for a real device: the bucket's largest and smallest size, and uneven, invalid and skewed
-// choices.
+// The cases for a real device, each with a seed of its own: the bucket's largest size with even choices and
+// with invalid ones, its smallest with invalid ones and with all rows choosing the same, and a middle one
+// with all the same (all others get nothing) and with skewed ones.
 std::vector<InputCase> device_cases(const Template& tmpl, int64_t bucket);
 // Cheap cases for the emulator: one per size, patterns in turn.
 std::vector<InputCase> emulator_cases(const std::vector<int64_t>& sizes);

@@ -9,6 +9,7 @@
 
 #include "base/base64.h"
 #include "runtime/cuda_device.h"
+#include "runtime/probe_kernel.h"
 #include "templates/registry.h"
 #include "tuner/timing.h"
 #include "tuner/verify.h"
@@ -24,7 +25,8 @@ constexpr int kDeviceLost = 3;
 
 class Worker {
  public:
-  explicit Worker(DeviceOpener open_device) : open_device_(std::move(open_device)) {}
+  using Say = std::function<void(const json&)>;
+  Worker(DeviceOpener open_device, Say say) : open_device_(std::move(open_device)), say_(std::move(say)) {}
 
   json serve(const json& request);
   bool device_lost() const { return device_lost_; }
@@ -33,19 +35,24 @@ class Worker {
   Result<json> dispatch(const json& request);
   Result<json> hello(const json& request);
   Result<json> binary(const json& request);
+  Result<json> probe(const json& request);
   Result<json> setup(const json& request);
   Result<json> load(const json& request);
   Result<json> reference(const json& request);
   Result<json> verify(const json& request);
   Result<json> time(const json& request);
   Result<json> sample(const json& request);
+  ClockReader clock_reader() const;
+  std::string conditions() const;
   Result<std::unique_ptr<Pipeline>> make_pipeline(const json& request);
   Result<std::vector<StageChoice>> read_choices(const json& list) const;
   Result<std::shared_ptr<const Binary>> find_binary(const std::string& key) const;
   Result<const Pipeline*> find_pipeline(const json& request) const;
 
   DeviceOpener open_device_;
+  Say say_;  // a line before the answer
   bool device_lost_ = false;
+  std::shared_ptr<const NvmlDevice> nvml_;  // null: not there
   // Members below go in reverse order: pipelines before the bench, the bench before the device.
   std::unique_ptr<Device> device_;
   std::shared_ptr<const Template> tmpl_;
@@ -67,7 +74,16 @@ Result<json> Worker::hello(const json& request) {
   device_ = std::move(*device);
   if (Status s = device_->make_current(); !s) return s.error();
   const DeviceInfo& info = device_->info();
+  if (auto nvml = NvmlDevice::open(info.pci_bus_id)) nvml_ = std::move(*nvml);
   return json{{"name", info.name}, {"target", info.target.name()}, {"emulated", info.emulated}};
+}
+
+Result<json> Worker::probe(const json& request) {
+  if (!device_) return not_ready("device");
+  auto binary = find_binary(request.at("binary").get<std::string>());
+  if (!binary) return binary.error();
+  if (Status s = run_probe(*device_, **binary); !s) return s.error();
+  return json::object();
 }
 
 Result<json> Worker::binary(const json& request) {
@@ -145,6 +161,7 @@ Result<json> Worker::setup(const json& request) {
   if (!oracle) return oracle.error().with_context("the oracle");
   oracle_ = std::move(*oracle);
   verifier_ = std::make_unique<Verifier>(*bench_, *oracle_);
+  verifier_->watch([this](VerifyStep step) { say_({{"step", to_string(step)}}); });
   return json::object();
 }
 
@@ -179,7 +196,8 @@ Result<json> Worker::verify(const json& request) {
               {"reason", outcome->reason},
               {"rel_l2", outcome->rel_l2},
               {"max_err", outcome->max_err},
-              {"cases", outcome->cases}};
+              {"cases", outcome->cases},
+              {"reached", to_string(outcome->reached)}};
 }
 
 Result<json> Worker::time(const json& request) {
@@ -187,10 +205,23 @@ Result<json> Worker::time(const json& request) {
   timer_.reset();
   auto timer = StageTimer::create(*bench_, oracle_->plan(), request.at("bucket").get<int64_t>(),
                                   request.at("stage").get<int>(), request.at("bytes").get<double>(),
-                                  request.at("l2_bytes").get<int64_t>());
+                                  request.at("l2_bytes").get<int64_t>(), clock_reader());
   if (!timer) return timer.error();
   timer_ = std::move(*timer);
-  return json{{"sets", timer_->sets()}};
+  return json{{"launches", timer_->launches()}, {"conditions", conditions()}};
+}
+
+// What this GPU's own clocks are, where NVML is there to be asked.
+ClockReader Worker::clock_reader() const {
+  if (!nvml_) return {};
+  return [nvml = nvml_] { return nvml->clocks(); };
+}
+
+std::string Worker::conditions() const {
+  std::string text = timer_->conditions();
+  if (!nvml_) return text + "; clocks not watched";
+  const int watts = nvml_->power_limit_watts();
+  return watts > 0 ? fmt::format("{}; power limit {} W", text, watts) : text;
 }
 
 Result<json> Worker::sample(const json& request) {
@@ -199,13 +230,14 @@ Result<json> Worker::sample(const json& request) {
   if (!timer_) return not_ready("timer");
   auto us = timer_->sample(**pipeline);
   if (!us) return us.error();
-  return json{{"us", *us}};
+  return json{{"us", us->us}, {"sm_clock_mhz", us->sm_clock_mhz}, {"slowed", us->slowed}};
 }
 
 Result<json> Worker::dispatch(const json& request) {
   std::string operation = request.at("op");
   if (operation == "hello") return hello(request);
   if (operation == "binary") return binary(request);
+  if (operation == "probe") return probe(request);
   if (operation == "setup") return setup(request);
   if (operation == "load") return load(request);
   if (operation == "reference") return reference(request);
@@ -273,12 +305,17 @@ int run_worker(int in_fd, int out_fd, DeviceOpener open_device) {
   if (out_fd == STDOUT_FILENO) dup2(STDERR_FILENO, STDOUT_FILENO);
   int exit_code = 0;
   {
-    Worker worker(std::move(open_device));
+    bool heard = true;
+    auto say = [&](const json& message) {
+      std::string text = message.dump(-1, ' ', true, json::error_handler_t::replace) + "\n";
+      heard = heard && write_all(answers, text);
+    };
+    Worker worker(std::move(open_device), say);
     std::string pending, line;
     while (read_line(in_fd, &pending, &line)) {
       json request = json::parse(line, nullptr, /*allow_exceptions=*/false);
-      std::string answer = worker.serve(request).dump(-1, ' ', true, json::error_handler_t::replace) + "\n";
-      if (!write_all(answers, answer)) break;
+      say(worker.serve(request));
+      if (!heard) break;
       if (worker.device_lost()) {
         exit_code = kDeviceLost;
         break;

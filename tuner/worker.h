@@ -1,15 +1,18 @@
 // The process in which candidates are loaded, run, verified and timed: JSON lines in, JSON lines out.
 //
 // One request, one answer, in order; every answer has "ok". A refusal carries "code" (of ErrorCode) and
-// "message". Requests ("op") with their keys, and what the answer holds:
+// "message". `verify` says what it is doing before it answers, in lines with "step" (launching, ran, right),
+// so that the time a kernel takes can be limited apart from the time that comparing takes. Requests ("op")
+// with their keys, and what the answer holds:
 //
 // - hello {device}: name, target, emulated
+// - probe {binary}: runs the probe kernel (runtime/probe_kernel.h)
 // - binary {key, compiler, cubin, ptx, kernels}: cubin and ptx are base64
 // - setup {folders, template, hash, problem, oracle, pack}: oracle is a pipeline, pack a binary's key or ""
 // - load {id, choices, binaries}: a pipeline; choices are {stage, variant, config}, binaries are keys
 // - reference {bucket}: runs the oracle for the bucket's cases
-// - verify {id, bucket}: verdict, reason, rel_l2, max_err, cases
-// - time {bucket, stage, bytes, l2_bytes}: prepares what `sample` uses; sets
+// - verify {id, bucket}: verdict, reason, rel_l2, max_err, cases, reached
+// - time {bucket, stage, bytes, l2_bytes}: prepares what `sample` uses; launches, conditions
 // - sample {id}: us
 // - unload {id}
 //

@@ -1,8 +1,10 @@
 #include "tuner/worker_client.h"
 
+#include <signal.h>
+
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/text.h"
 #include "tuner/inputs.h"
@@ -17,8 +19,12 @@ namespace {
 
 constexpr milliseconds kSendLimit{30000};
 constexpr milliseconds kHelloLimit{60000};
-constexpr int kEliminateAfter = 3;         // samples, before a slow candidate is no longer looked at
-constexpr double kEliminateFactor = 1.35;  // of the fastest median
+constexpr milliseconds kCancelPoll{200};
+constexpr milliseconds kProbeLimit{10000};
+constexpr milliseconds kLoadLimit{8000};  // beyond the candidate's own: the driver copies code to the device
+constexpr int kStarts = 3;                // of a worker, before the device counts as broken
+constexpr int kMaxKilled = 5;  // workers killed by somebody, before it counts as the candidate's doing
+constexpr milliseconds kStartPause{500};
 
 json choices_json(const std::vector<StageChoice>& choices) {
   json list = json::array();
@@ -35,33 +41,25 @@ json keys_json(const std::vector<std::shared_ptr<const Binary>>& binaries) {
   return list;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  size_t half = values.size() / 2;
-  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
-// Order statistics that bracket the median with about 95 % confidence; min and max for few samples.
-void set_interval(std::vector<double> samples, Measurement* result) {
-  std::sort(samples.begin(), samples.end());
-  size_t n = samples.size();
-  size_t reach = static_cast<size_t>(0.98 * std::sqrt(static_cast<double>(n)));
-  size_t low = n / 2 > reach ? n / 2 - reach : 0, high = std::min(n - 1, n / 2 + reach);
-  result->time_us = median(samples);
-  result->low_us = samples[low];
-  result->high_us = samples[high];
-  result->samples = static_cast<int>(n);
+// Signals that no kernel and no driver raises.
+bool is_from_outside(const ProcessExit& exit) {
+  return exit.signal == SIGKILL || exit.signal == SIGTERM || exit.signal == SIGINT || exit.signal == SIGHUP;
 }
 
 }  // namespace
 
 // What came of one request.
 struct WorkerClient::Answer {
-  enum class Kind { ok, refused, hang, died, cancelled } kind = Kind::ok;
+  // killed: by a signal from outside, which says nothing about the candidate
+  enum class Kind { ok, refused, hang, died, killed, cancelled } kind = Kind::ok;
   json data;
   std::string code, message;
+  Reached reached = Reached::nothing;  // what the steps before the answer said
   bool ok() const { return kind == Kind::ok; }
-  bool fault() const { return kind == Kind::died || (kind == Kind::refused && code == "device_fault"); }
+  bool killed() const { return kind == Kind::killed; }
+  bool fault() const {
+    return kind == Kind::died || kind == Kind::killed || (kind == Kind::refused && code == "device_fault");
+  }
   // The verdict on a candidate that this answer is about.
   void judge(Verdict* verdict, std::string* reason) const {
     *verdict = kind == Kind::hang ? Verdict::hang : fault() ? Verdict::fault : Verdict::launch;
@@ -70,6 +68,7 @@ struct WorkerClient::Answer {
   Error error(std::string_view doing) const {
     ErrorCode kind_code = kind == Kind::hang        ? ErrorCode::timeout
                           : kind == Kind::cancelled ? ErrorCode::cancelled
+                          : kind == Kind::killed    ? ErrorCode::unavailable
                                                     : ErrorCode::device_fault;
     return make_error(kind_code, "{}: {}", doing, message);
   }
@@ -77,7 +76,10 @@ struct WorkerClient::Answer {
 
 Result<std::unique_ptr<WorkerClient>> WorkerClient::create(WorkerSetup setup) {
   std::unique_ptr<WorkerClient> client(new WorkerClient(std::move(setup)));
-  if (Status status = client->start(); !status) return status.error();
+  Status status = client->start();
+  // Once more, should somebody have killed it; what it cannot do it will not be able to do then either.
+  if (!status && status.error().code == ErrorCode::unavailable) status = client->start();
+  if (!status) return status.error();
   return client;
 }
 
@@ -90,7 +92,30 @@ void WorkerClient::stop() {
   loaded_.clear();
 }
 
-WorkerClient::Answer WorkerClient::ask(const std::string& request, milliseconds limit) {
+// ErrorCode::timeout, cancelled, unavailable where somebody killed the worker, or how it ended.
+Result<std::string> WorkerClient::next_line(milliseconds limit) {
+  auto deadline = std::chrono::steady_clock::now() + limit;
+  Result<std::string> line = make_error(ErrorCode::timeout, "");
+  while (true) {
+    auto left = std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
+    left = std::max(left, milliseconds(0));
+    line = child_->read_line(std::min(left, kCancelPoll));
+    if (line || line.error().code == ErrorCode::io) break;
+    if (left.count() == 0) return line;
+    if (setup_.cancel && setup_.cancel->load()) return make_error(ErrorCode::cancelled, "stopped on request");
+  }
+  if (line) return line;
+  auto exit = child_->wait(milliseconds(1000));
+  std::string how = exit ? exit->describe() : "closed its output";
+  std::string last(trim(child_->error_output()));
+  if (size_t newline = last.rfind('\n'); newline != std::string::npos) last = last.substr(newline + 1);
+  const bool killed = exit && is_from_outside(*exit);
+  return make_error(killed ? ErrorCode::unavailable : ErrorCode::device_fault, "the worker ended with {}{}{}",
+                    how, last.empty() ? "" : ": ", last);
+}
+
+WorkerClient::Answer WorkerClient::ask(const std::string& request, milliseconds limit,
+                                       milliseconds kernel_limit) {
   Answer answer;
   auto broken = [&](Answer::Kind kind, std::string message) {
     answer.kind = kind;
@@ -101,31 +126,32 @@ WorkerClient::Answer WorkerClient::ask(const std::string& request, milliseconds 
   if (!child_) return broken(Answer::Kind::died, "the worker is not running");
   // Quick answers never let the wait below look at it.
   if (setup_.cancel && setup_.cancel->load()) return broken(Answer::Kind::cancelled, "stopped on request");
-  Status sent = child_->write(request + "\n", kSendLimit);
   // A worker that no longer reads may have left a last answer; reading tells.
-  auto deadline = std::chrono::steady_clock::now() + limit;
-  Result<std::string> line = make_error(ErrorCode::timeout, "");
+  (void)child_->write(request + "\n", kSendLimit);
+  milliseconds current = limit;
   while (true) {
-    auto left = std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left.count() < 0) left = milliseconds(0);
-    line = child_->read_line(std::min(left, milliseconds(200)));
-    if (line || line.error().code != ErrorCode::timeout || left.count() == 0) break;
-    if (setup_.cancel && setup_.cancel->load()) return broken(Answer::Kind::cancelled, "stopped on request");
+    Result<std::string> line = next_line(current);
+    if (!line && line.error().code == ErrorCode::cancelled)
+      return broken(Answer::Kind::cancelled, line.error().message);
+    if (!line && line.error().code == ErrorCode::timeout) {
+      return broken(Answer::Kind::hang,
+                    fmt::format("no answer within {} ms", with_thousands(current.count())));
+    }
+    if (!line && line.error().code == ErrorCode::unavailable)
+      return broken(Answer::Kind::killed, line.error().message);
+    if (!line) return broken(Answer::Kind::died, line.error().message);
+    answer.data = json::parse(*line, nullptr, false);
+    if (!answer.data.is_object()) {  // perhaps the half of a line, because somebody killed it
+      auto exit = child_->wait(kCancelPoll);
+      return broken(exit && is_from_outside(*exit) ? Answer::Kind::killed : Answer::Kind::died,
+                    "the worker answered what is not JSON");
+    }
+    if (!answer.data.contains("step")) break;
+    const std::string step = answer.data.value("step", "");
+    if (step == to_string(VerifyStep::ran)) answer.reached = std::max(answer.reached, Reached::launched);
+    if (step == to_string(VerifyStep::right)) answer.reached = Reached::verified;
+    current = step == to_string(VerifyStep::launching) ? kernel_limit : limit;
   }
-  if (!line && line.error().code == ErrorCode::timeout) {
-    return broken(Answer::Kind::hang, fmt::format("no answer within {} ms", with_thousands(limit.count())));
-  }
-  if (!line) {
-    auto exit = child_->wait(milliseconds(1000));
-    std::string how = exit ? exit->describe() : "closed its output";
-    std::string last(trim(child_->error_output()));
-    if (size_t newline = last.rfind('\n'); newline != std::string::npos) last = last.substr(newline + 1);
-    return broken(Answer::Kind::died,
-                  fmt::format("the worker ended with {}{}{}", how, last.empty() ? "" : ": ", last));
-  }
-  (void)sent;
-  answer.data = json::parse(*line, nullptr, false);
-  if (!answer.data.is_object()) return broken(Answer::Kind::died, "the worker answered what is not JSON");
   if (answer.data.value("ok", false)) return answer;
   answer.kind = Answer::Kind::refused;
   answer.code = answer.data.value("code", "internal");
@@ -158,6 +184,10 @@ Status WorkerClient::start() {
   child_ = std::move(*child);
   Answer answer = ask(json{{"op", "hello"}, {"device", setup_.device_ordinal}}.dump(), kHelloLimit);
   if (!answer.ok()) return answer.error("the measuring worker");
+  // Before anything is blamed on a candidate: a kernel whose result is known.
+  answer = send_binary(*setup_.probe);
+  if (answer.ok()) answer = ask(json{{"op", "probe"}, {"binary", setup_.probe->key}}.dump(), kProbeLimit);
+  if (!answer.ok()) return answer.error("the device cannot run a known kernel");
   for (const auto& binary : setup_.oracle.binaries) {
     answer = send_binary(*binary);
     if (!answer.ok()) return answer.error("the measuring worker");
@@ -180,6 +210,24 @@ Status WorkerClient::start() {
   return {};
 }
 
+// A worker that works: the running one, or a new one. Also the check that the device survived what ended the
+// last one.
+Status WorkerClient::ensure_running() {
+  if (child_) return {};
+  ++restarts_;
+  for (int attempt = 1;; ++attempt) {
+    Status status = start();
+    if (status || status.error().code == ErrorCode::cancelled) return status;
+    stop();
+    if (attempt == kStarts) {
+      return status.error().with_context(
+          "the device does not work any more, so tuning stops; everything measured is kept, and the next "
+          "call goes on from there once it works again (rtjit doctor looks at it)");
+    }
+    std::this_thread::sleep_for(kStartPause);
+  }
+}
+
 WorkerClient::Answer WorkerClient::load(const PipelineSpec& spec, int id) {
   if (loaded_.count(id)) return {};
   const auto begun = std::chrono::steady_clock::now();
@@ -187,106 +235,161 @@ WorkerClient::Answer WorkerClient::load(const PipelineSpec& spec, int id) {
     Answer answer = send_binary(*binary);
     if (!answer.ok()) return answer;
   }
-  Answer answer = ask(pipeline_json("load", spec, id), setup_.candidate_limit + milliseconds(8000));
+  Answer answer = ask(pipeline_json("load", spec, id), setup_.candidate_limit + kLoadLimit);
   if (answer.ok()) loaded_.insert(id);
   load_ms_ += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
   return answer;
 }
 
-Result<std::vector<Measurement>> WorkerClient::measure(const MeasureJob& job) {
-  const size_t count = job.candidates.size();
-  std::vector<Measurement> results(count);
-  std::vector<std::vector<double>> samples(count);
-  std::vector<bool> active(count, true);
-  std::vector<int> ids(count);
-  for (int& id : ids) id = next_id_++;
-  bool timer_ready = false;
+// One group of candidates while it is sampled.
+class WorkerClient::Group {
+ public:
+  Group(WorkerClient& client, const MeasureJob& job)
+      : client_(client),
+        job_(job),
+        book_(job.candidates.size(), job.sampling, job.fastest_us),
+        results_(job.candidates.size()),
+        order_(static_cast<uint64_t>(job.bucket) * 1000 + static_cast<uint64_t>(job.stage)) {
+    for (size_t i = 0; i < job.candidates.size(); ++i) ids_.push_back(client.next_id_++);
+  }
 
-  // A worker that works, with the timer prepared. After a fault this is also the check that the device still
-  // works.
-  auto prepare = [&]() -> Status {
-    if (!child_) {
-      timer_ready = false;
-      ++restarts_;
-      if (Status status = start(); !status) {
-        return status.error().with_context("the device does not work any more; everything measured is kept");
+  Result<std::vector<Measurement>> run() {
+    for (bool warm = false; !book_.done(); warm = true) {  // the first round warms up
+      for (size_t i : shuffled()) {
+        if (!book_.needs_more(i)) continue;
+        if (Status status = sample(i, /*counts=*/warm); !status) return status.error();
       }
+      if (!warm) continue;
+      for (size_t i : book_.close_round()) settle(i);
     }
-    if (timer_ready) return {};
+    return std::move(results_);
+  }
+
+ private:
+  std::vector<size_t> shuffled() {
+    std::vector<size_t> sequence(job_.candidates.size());
+    for (size_t i = 0; i < sequence.size(); ++i) sequence[i] = i;
+    for (size_t i = sequence.size(); i > 1; --i)
+      std::swap(sequence[i - 1], sequence[static_cast<size_t>(order_.below(static_cast<int64_t>(i)))]);
+    return sequence;
+  }
+
+  // A running worker whose timer is prepared.
+  Status prepare() {
+    if (!client_.child_) timer_ready_ = false;
+    if (Status status = client_.ensure_running(); !status) return status;
+    if (timer_ready_) return {};
     json request = {{"op", "time"},
-                    {"bucket", job.bucket},
-                    {"stage", job.stage},
-                    {"bytes", job.bytes},
-                    {"l2_bytes", setup_.l2_bytes}};
-    Answer answer = ask(request.dump(), setup_.setup_limit);
-    if (!answer.ok()) return answer.error(fmt::format("preparing to measure bucket {}", job.bucket));
-    timer_ready = true;
+                    {"bucket", job_.bucket},
+                    {"stage", job_.stage},
+                    {"bytes", job_.bytes},
+                    {"l2_bytes", client_.setup_.l2_bytes}};
+    Answer answer = client_.ask(request.dump(), client_.setup_.setup_limit);
+    if (answer.killed() && ++killed_ < kMaxKilled) return prepare();
+    if (!answer.ok()) return answer.error(fmt::format("preparing to measure bucket {}", job_.bucket));
+    launches_ = answer.data.value("launches", 1);
+    conditions_ = answer.data.value("conditions", "");
+    timer_ready_ = true;
     return {};
-  };
+  }
 
-  Random order(static_cast<uint64_t>(job.bucket) * 1000 + static_cast<uint64_t>(job.stage));
-  for (int round = 0; round <= job.rounds; ++round) {  // round 0 warms up
-    std::vector<size_t> sequence(count);
-    for (size_t i = 0; i < count; ++i) sequence[i] = i;
-    for (size_t i = count; i > 1; --i)
-      std::swap(sequence[i - 1], sequence[static_cast<size_t>(order.below(static_cast<int64_t>(i)))]);
-    for (size_t i : sequence) {
-      if (!active[i]) continue;
-      if (Status status = prepare(); !status) return status.error();
-      Answer answer = load(job.candidates[i], ids[i]);
-      if (answer.ok()) {
-        auto expected = milliseconds(static_cast<int64_t>(job.candidates[i].expected_us * 0.2));
-        answer = ask(json{{"op", "sample"}, {"id", ids[i]}}.dump(), setup_.candidate_limit + expected);
-      }
-      if (answer.kind == Answer::Kind::cancelled) return answer.error("measuring");
-      if (!answer.ok()) {
-        answer.judge(&results[i].verdict, &results[i].reason);
-        active[i] = false;
-        continue;
-      }
-      if (round > 0) samples[i].push_back(answer.data.value("us", 0.0));
+  Status sample(size_t i, bool counts) {
+    if (Status status = prepare(); !status) return status;
+    const PipelineSpec& spec = job_.candidates[i];
+    Answer answer = client_.load(spec, ids_[i]);
+    if (answer.ok()) {
+      results_[i].reached = std::max(results_[i].reached, Reached::loaded);
+      answer = client_.ask(json{{"op", "sample"}, {"id", ids_[i]}}.dump(),
+                           client_.kernel_limit(spec.expected_us, launches_));
     }
-    if (round < kEliminateAfter) continue;
-    double fastest = 0;
-    for (size_t i = 0; i < count; ++i) {
-      if (!active[i]) continue;
-      double time = median(samples[i]);
-      fastest = fastest == 0 ? time : std::min(fastest, time);
+    if (answer.kind == Answer::Kind::cancelled) return answer.error("measuring");
+    if (answer.killed() && ++killed_ < kMaxKilled) return sample(i, counts);
+    if (!answer.ok()) {
+      answer.judge(&results_[i].verdict, &results_[i].reason);
+      book_.reject(i);
+      settle(i);
+      return {};
     }
-    for (size_t i = 0; i < count; ++i) {
-      if (active[i] && median(samples[i]) > kEliminateFactor * fastest) active[i] = false;
+    results_[i].reached = Reached::launched;
+    if (counts) {
+      book_.add(i, {answer.data.value("us", 0.0), answer.data.value("sm_clock_mhz", 0),
+                    answer.data.value("slowed", false)});
     }
+    return {};
   }
-  for (size_t i = 0; i < count; ++i) {
-    if (!samples[i].empty() && results[i].verdict == Verdict::ok) set_interval(samples[i], &results[i]);
-    if (child_ && loaded_.erase(ids[i]) > 0) ask(json{{"op", "unload"}, {"id", ids[i]}}.dump(), kSendLimit);
+
+  // Nothing more is asked of the candidate.
+  void settle(size_t i) {
+    Measurement& result = results_[i];
+    if (result.verdict == Verdict::ok) {
+      const Summary summary = book_.summary(i);
+      result.time_us = summary.median_us;
+      result.low_us = summary.low_us;
+      result.high_us = summary.high_us;
+      result.samples = summary.samples;
+      result.conditions = conditions_;
+      if (summary.sm_clock_mhz > 0)
+        result.conditions += fmt::format("; SM clock {} MHz", with_thousands(summary.sm_clock_mhz));
+      if (summary.dropped > 0)
+        result.conditions += fmt::format("; {} disturbed samples dropped", summary.dropped);
+    }
+    if (job_.finished) job_.finished(i, result);
+    if (client_.child_ && client_.loaded_.erase(ids_[i]) > 0)
+      client_.ask(json{{"op", "unload"}, {"id", ids_[i]}}.dump(), kSendLimit);
   }
-  return results;
+
+  WorkerClient& client_;
+  const MeasureJob& job_;
+  SampleBook book_;
+  std::vector<Measurement> results_;
+  std::vector<int> ids_;
+  Random order_;
+  bool timer_ready_ = false;
+  int killed_ = 0;  // workers, from outside
+  int launches_ = 1;
+  std::string conditions_;
+};
+
+milliseconds WorkerClient::kernel_limit(double expected_us, int launches) const {
+  // Predictions are rough: a candidate that takes three times its own is slow, not stuck.
+  return setup_.candidate_limit + milliseconds(static_cast<int64_t>(3 * expected_us * launches / 1000));
+}
+
+Result<std::vector<Measurement>> WorkerClient::measure(const MeasureJob& job) {
+  return Group(*this, job).run();
 }
 
 Result<VerifyOutcome> WorkerClient::verify(const PipelineSpec& candidate, int64_t bucket) {
-  if (!child_) {
-    ++restarts_;
-    if (Status status = start(); !status) {
-      return status.error().with_context("the device does not work any more; everything measured is kept");
-    }
+  for (int killed = 1;; ++killed) {
+    bool by_somebody = false;
+    auto outcome = verify_once(candidate, bucket, &by_somebody);
+    if (!by_somebody || killed == kMaxKilled) return outcome;
   }
+}
+
+Result<VerifyOutcome> WorkerClient::verify_once(const PipelineSpec& candidate, int64_t bucket, bool* killed) {
+  if (Status status = ensure_running(); !status) return status.error();
   int id = next_id_++;
   VerifyOutcome outcome;
   // The oracle first, and with more time: what fails here says nothing about the candidate.
   Answer answer = ask(json{{"op", "reference"}, {"bucket", bucket}}.dump(), setup_.oracle_limit);
+  *killed = answer.killed();
   if (!answer.ok())
     return answer.error(fmt::format("the oracle fails in bucket {}, nothing can be verified", bucket));
+  Reached before = Reached::compiled;
   answer = load(candidate, id);
   if (answer.ok()) {
-    answer = ask(json{{"op", "verify"}, {"id", id}, {"bucket", bucket}}.dump(),
-                 setup_.candidate_limit + setup_.compare_limit);
+    before = Reached::loaded;
+    answer = ask(json{{"op", "verify"}, {"id", id}, {"bucket", bucket}}.dump(), setup_.compare_limit,
+                 kernel_limit(candidate.expected_us, /*launches=*/1));
   }
+  *killed = answer.killed();
   if (answer.kind == Answer::Kind::cancelled) return answer.error("verifying");
   if (!answer.ok()) {
     if (answer.kind == Answer::Kind::refused && answer.code == "out_of_memory")
       return answer.error("verifying");
     answer.judge(&outcome.verdict, &outcome.reason);
+    outcome.reached = std::max(before, answer.reached);
     return outcome;
   }
   outcome.verdict = parse_verdict(answer.data.value("verdict", "wrong")).value_or(Verdict::wrong);
@@ -294,6 +397,7 @@ Result<VerifyOutcome> WorkerClient::verify(const PipelineSpec& candidate, int64_
   outcome.rel_l2 = answer.data.value("rel_l2", 0.0);
   outcome.max_err = answer.data.value("max_err", 0.0);
   outcome.cases = answer.data.value("cases", 0);
+  outcome.reached = parse_reached(answer.data.value("reached", "")).value_or(Reached::loaded);
   if (loaded_.erase(id) > 0) ask(json{{"op", "unload"}, {"id", id}}.dump(), kSendLimit);
   return outcome;
 }

@@ -24,11 +24,12 @@ struct WorkerSetup {
   int device_ordinal = 0;
   int64_t l2_bytes = 0;
   PipelineSpec oracle;
-  std::shared_ptr<const Binary> pack_binary;  // may be null
-  std::chrono::milliseconds candidate_limit{2000};
-  std::chrono::milliseconds setup_limit{120000};   // device start, packing, first inputs
-  std::chrono::milliseconds oracle_limit{120000};  // it is slow
-  std::chrono::milliseconds compare_limit{20000};  // reading and comparing large outputs
+  std::shared_ptr<const Binary> pack_binary;        // may be null
+  std::shared_ptr<const Binary> probe;              // of probe_request(): whether the device works
+  std::chrono::milliseconds candidate_limit{2000};  // beyond the time that was predicted
+  std::chrono::milliseconds setup_limit{120000};    // device start, packing, first inputs
+  std::chrono::milliseconds oracle_limit{120000};   // it is slow
+  std::chrono::milliseconds compare_limit{20000};   // reading and comparing large outputs
   std::function<void(const std::string&)> warn;
   const std::atomic<bool>* cancel = nullptr;
 };
@@ -50,10 +51,18 @@ class WorkerClient : public Measurer {
  private:
   struct Answer;
   explicit WorkerClient(WorkerSetup setup) : setup_(std::move(setup)) {}
+  class Group;
   Status start();
+  Status ensure_running();
+  // `killed`: somebody killed the worker meanwhile, so that the result says nothing about the candidate.
+  Result<VerifyOutcome> verify_once(const PipelineSpec& candidate, int64_t bucket, bool* killed);
   void stop();
-  // Sends one request and waits for its answer. Kills the worker when it does not answer in time or breaks.
-  Answer ask(const std::string& request, std::chrono::milliseconds limit);
+  // Sends one request and waits for its answer; `limit` starts again with each step that the worker tells of,
+  // and is `kernel_limit` while a candidate runs. Kills the worker when it does not answer in time or breaks.
+  Answer ask(const std::string& request, std::chrono::milliseconds limit,
+             std::chrono::milliseconds kernel_limit = std::chrono::milliseconds(0));
+  Result<std::string> next_line(std::chrono::milliseconds limit);
+  std::chrono::milliseconds kernel_limit(double expected_us, int launches) const;
   Answer send_binary(const Binary& binary);
   Answer load(const PipelineSpec& spec, int id);
   std::string pipeline_json(const char* operation, const PipelineSpec& spec, int id) const;

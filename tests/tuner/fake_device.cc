@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <thread>
 
 #include "base/text.h"
@@ -41,12 +42,24 @@ class FakeModule : public Module {
 
 class FakeGraph : public Graph {
  public:
-  explicit FakeGraph(std::function<Status(StreamHandle)> record) : record_(std::move(record)) {}
-  Status replay(StreamHandle stream) override { return record_(stream); }
+  FakeGraph(std::function<Status(StreamHandle)> record, bool* replaying)
+      : record_(std::move(record)), replaying_(replaying) {}
+  Status replay(StreamHandle stream) override {
+    *replaying_ = true;
+    Status status = record_(stream);
+    *replaying_ = false;
+    return status;
+  }
 
  private:
   std::function<Status(StreamHandle)> record_;
+  bool* replaying_;
 };
+
+const char* variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
 
 class FakeDevice : public Device {
  public:
@@ -90,7 +103,7 @@ class FakeDevice : public Device {
     return make_error(ErrorCode::device_fault, "an illegal memory access was encountered");
   }
   Result<std::unique_ptr<Graph>> capture(const std::function<Status(StreamHandle)>& record) override {
-    return std::unique_ptr<Graph>(std::make_unique<FakeGraph>(record));
+    return std::unique_ptr<Graph>(std::make_unique<FakeGraph>(record, &replaying_));
   }
   Result<double> elapsed_ms(StreamHandle stream, const std::function<Status(StreamHandle)>& work) override {
     double before = elapsed_us_;
@@ -101,20 +114,24 @@ class FakeDevice : public Device {
 
  private:
   std::string behaviour(const std::string& kernel) const {
+    std::string longest, found;  // the most special one counts
     for (const auto& [part, what] : misbehaviour_) {
-      if (kernel.find(part) != std::string::npos) return what;
+      if (part.size() < longest.size() || kernel.find(part) == std::string::npos) continue;
+      longest = part;
+      found = what;
     }
-    return "";
+    return found;
   }
 
   DeviceInfo info_;
   Misbehaviour misbehaviour_;
-  bool faulted_ = false;
+  bool faulted_ = false, replaying_ = false;
+  std::string logged_;  // last line
   double elapsed_us_ = 0;
   int launches_ = 0;
 };
 
-Status FakeDevice::launch(const Kernel& kernel, const LaunchConfig&, void** arguments, StreamHandle) {
+Status FakeDevice::launch(const Kernel& kernel, const LaunchConfig& config, void** arguments, StreamHandle) {
   const std::string& name = static_cast<const FakeKernel&>(kernel).name;
   const std::string what = behaviour(name);
   ++launches_;
@@ -122,15 +139,32 @@ Status FakeDevice::launch(const Kernel& kernel, const LaunchConfig&, void** argu
   if (what == "refuse") return make_error(ErrorCode::unsupported, "too many resources requested for launch");
   if (what == "exit") _exit(7);
   if (what == "tired") std::this_thread::sleep_for(std::chrono::microseconds(200));
+  if (what == "delay") std::this_thread::sleep_for(std::chrono::microseconds(20));
+  if (what == "break") {
+    std::ofstream(variable("RTJIT_FAKE_BROKEN")) << "broken";
+    faulted_ = true;
+  }
   while (what == "hang") std::this_thread::sleep_for(std::chrono::seconds(1));
   if (what == "fault") faulted_ = true;
+  if (name.find("probe") != std::string::npos) {
+    auto* values = reinterpret_cast<uint32_t*>(*static_cast<DevicePtr*>(arguments[0]));
+    for (uint32_t i = 0; i < config.grid[0] * config.block[0]; ++i) values[i] = 3 * (i ^ 1u) + 1;
+    if (std::ifstream(variable("RTJIT_FAKE_BROKEN")).good()) values[5] = 0;
+    return {};
+  }
   auto pointer = [&](int i) { return *static_cast<DevicePtr*>(arguments[i]); };
   const float* x = reinterpret_cast<const float*>(pointer(0));
   const float* y = reinterpret_cast<const float*>(pointer(1));
   float* out = reinterpret_cast<float*>(pointer(2));
   int64_t n = *static_cast<int64_t*>(arguments[3]);
   float a = *static_cast<float*>(arguments[4]);
+  if (const std::string log = variable("RTJIT_FAKE_LOG"); replaying_ && !log.empty()) {
+    const std::string line = fmt::format("{} n={}", name, n);
+    if (line != logged_) std::ofstream(log, std::ios::app) << line << std::endl;
+    logged_ = line;
+  }
   for (int64_t i = 0; i < n; ++i) out[i] = std::fma(a, x[i], y[i]);
+  while (what == "hang_small" && n < 1024) std::this_thread::sleep_for(std::chrono::seconds(1));
   if (n == 0) return {};
   if (what == "wrong") {
     for (int64_t i = 0; i < n; ++i) out[i] += 1;
@@ -174,6 +208,7 @@ DeviceInfo fake_device_info(const std::string& target) {
   info.memory_clock_khz = 1000000;
   info.sm_clock_khz = 1000000;
   info.driver_version = "none";
+  info.pci_bus_id = "0000:1b:00.0";
   return info;
 }
 

@@ -12,7 +12,10 @@ namespace rtjit::test {
 
 // Part of a kernel's name -> what launching it does: "wrong", "zero", "last" (only the last element is
 // wrong), "nan", "unstable" (other bits each time), "past" (writes one element too many), "fault", "refuse",
-// "exit", "hang", "slow", "tired" (takes 0.2 ms of real time).
+// "exit", "hang", "hang_small" (only for few elements), "slow", "tired" (a launch takes 0.2 ms of real time),
+// "delay" (it takes 0.02 ms), "break" (a fault after which no device opened with the same RTJIT_FAKE_BROKEN,
+// the name of a file, works). RTJIT_FAKE_LOG names a file to which the kernel of each replayed graph and its
+// n are appended.
 using Misbehaviour = std::map<std::string, std::string>;
 // "unrolled<64, 1>=hang;reference=fault"
 Misbehaviour parse_misbehaviour(const std::string& text);

@@ -6,6 +6,7 @@
 
 #include "tools/rtjit/command.h"
 #include "tools/rtjit/config_json.h"
+#include "tools/rtjit/date_text.h"
 #include "tools/rtjit/dump.h"
 #include "tools/rtjit/progress.h"
 #include "tools/rtjit/scope_options.h"
@@ -20,6 +21,21 @@ struct ExplainOptions {
   bool static_only = false;
   std::string dump;
 };
+
+nlohmann::json quarantine_json(const ExplainEntry& entry) {
+  if (!entry.quarantine) return nullptr;
+  const QuarantineRow& row = *entry.quarantine;
+  return {{"verdict", to_string(row.verdict)},
+          {"error", row.error},
+          {"reached", to_string(row.reached)},
+          {"features", row.features.empty() ? std::vector<std::string>() : split(row.features, ' ')},
+          {"bucket", row.key.bucket},
+          {"compiler", row.compiler},
+          {"driver", row.driver},
+          {"device", row.device_name},
+          {"binary_key", row.binary_key},
+          {"updated_unix", row.updated_unix}};
+}
 
 nlohmann::json to_json(const ExplainEntry& entry, int64_t bucket) {
   return {{"bucket", bucket},
@@ -52,8 +68,26 @@ nlohmann::json to_json(const ExplainEntry& entry, int64_t bucket) {
           {"max_err_limit", entry.max_err_limit},
           {"verified", entry.verified},
           {"verified_on", entry.verified_on},
+          {"quarantine", quarantine_json(entry)},
           {"default", entry.is_default},
           {"winner", entry.is_winner}};
+}
+
+// What it had done well before it failed.
+const char* reached_text(Reached reached) {
+  switch (reached) {
+    case Reached::nothing:
+      return "not compiled";
+    case Reached::compiled:
+      return "compiled, not loaded";
+    case Reached::loaded:
+      return "been loaded, not run to its end";
+    case Reached::launched:
+      return "run to its end";
+    case Reached::verified:
+      return "given right results";
+  }
+  return "";
 }
 
 std::string marks(const ExplainEntry& entry) {
@@ -97,6 +131,13 @@ void print_one(const ExplainEntry& entry) {
   if (entry.rel_l2_limit > 0) {
     fmt::print("  errors       relative {:.2e} of {:.1e} allowed, largest {:.2e} of {:.1e}\n", entry.rel_l2,
                entry.rel_l2_limit, entry.max_err, entry.max_err_limit);
+  }
+  if (entry.quarantine) {
+    const QuarantineRow& row = *entry.quarantine;
+    fmt::print("  quarantine   since {} UTC, bucket {}, {} driver {}: it had {}; PTX features: {}\n",
+               date_text(row.updated_unix), with_thousands(row.key.bucket), row.compiler, row.driver,
+               reached_text(row.reached), row.features.empty() ? "none" : row.features);
+    fmt::print("               not run again with this compiler; rtjit tune --retry-quarantined does\n");
   }
   if (entry.is_winner) fmt::print("  the winner of this bucket\n");
   if (entry.is_default) fmt::print("  the default config of this bucket\n");

@@ -22,7 +22,8 @@ struct TuneOptions {
   SearchOptions search;
   std::string replay, budget, shard;
   TuneLimits limits;
-  bool force = false, no_verify = false, quiet = false, timings = false, events = false;
+  bool force = false, retry_quarantined = false, no_verify = false;
+  bool quiet = false, timings = false, events = false;
 };
 
 // "3/16": the third of sixteen.
@@ -85,6 +86,7 @@ Result<TuneRequest> make_request(const TuneOptions& options, const ScopeContext&
   if (!shard) return shard.error();
   request.shard = *shard;
   request.force = options.force;
+  request.retry_quarantined = options.retry_quarantined;
   request.verify = !options.no_verify;
   request.cancel = install_cancel_handler();
   return request;
@@ -170,7 +172,12 @@ void add_tune(CLI::App& app, Action* action) {
       ->description(
           "Look at configs with these values only, \"stage=gemm1,block_m=64\"; then nothing is published, "
           "only shown");
-  verb->add_flag("--force", options->force, "Look at every config again, whatever the cache knows");
+  verb->add_flag("--force", options->force,
+                 "Look at every config again, whatever the cache knows; quarantine holds");
+  verb->add_flag(
+      "--retry-quarantined", options->retry_quarantined,
+      "Try configs again that faulted, hung or wrote outside their buffers; without it they are not run "
+      "again with the same template and compiler");
   verb->add_flag("--no-verify", options->no_verify,
                  "Do not check results; then nothing is published, only shown");
   verb->add_option("--budget", options->budget,
