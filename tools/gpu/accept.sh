@@ -7,12 +7,12 @@
 # The folder holds rtjit, test_device and cache_only, built anywhere (cmake --preset portable). Logs, JSON and the tuned
 # database go to OUT_FOLDER; the summary is printed last and is OUT_FOLDER/summary.txt. Exit code: how many steps failed.
 # Under nine minutes with the defaults; each step has a limit of its own. The environment chooses:
-#   STEPS    "test tune cache sanitize"           which steps, in this order
+#   STEPS    "test misbehave tune cache sanitize"  which steps, in this order
 #   PRESETS  "gpt-oss-20b"                        what is tuned; the first one is launched from the cache
 #   TOOLS    "memcheck racecheck synccheck"       of compute-sanitizer; also initcheck
 #   FILTER   GoogleTest filter of the problems that run under the sanitizer
 #   CONFIGS  "3"                                  configs per problem under the sanitizer, besides default and references
-#   TUNE_LIMIT 150, TEST_LIMIT 200, SANITIZE_LIMIT 170   seconds
+#   TUNE_LIMIT 150, TEST_LIMIT 200, MISBEHAVE_LIMIT 120, SANITIZE_LIMIT 170   seconds
 set -u
 if [ $# -ne 2 ]; then
   sed -n '2,/^set -u/p' "$0" | sed '/^set -u/d; s/^# \{0,1\}//'
@@ -21,12 +21,13 @@ fi
 BIN=$(cd "$1" && pwd) || exit 2
 mkdir -p "$2" || exit 2
 OUT=$(cd "$2" && pwd)
-STEPS=${STEPS:-"test tune cache sanitize"}
+STEPS=${STEPS:-"test misbehave tune cache sanitize"}
 PRESETS=${PRESETS:-"gpt-oss-20b"}
 TOOLS=${TOOLS:-"memcheck racecheck synccheck"}
 FILTER=${FILTER:-"*/tokens_1:*/tokens_33:*/tokens_64:*/a_third_skipped_many_tokens_offset:*/hidden_and_intermediate_96:*/intermediate_736:*/halves_up_gate_gelu_f32_bias:*/scale_byte_255:*/all_skipped:*/k144_tail:*/n65:*/odd_gaps:*/f32_out_e8m0_scales:*/m2:*ReplayOfACapturedGraph*"}
 WORK=$(mktemp -d) || exit 2
 trap 'rm -rf "$WORK"' EXIT
+export RTJIT_TEST_DATA="$(cd "$(dirname "$0")/../../tests/data" && pwd)"
 export XDG_CACHE_HOME="$WORK/xdg" RTJIT_TEST_DB="$WORK/tests.db" RTJIT_REQUIRE_DEVICE=1
 DB="$OUT/tuned.db"
 chmod +x "$BIN/rtjit" "$BIN/test_device" "$BIN/cache_only" 2>/dev/null
@@ -49,7 +50,13 @@ count() { [ "$1" -eq 0 ] || FAILED=$((FAILED + 1)); }
 for what in $STEPS; do
   case $what in
     test)
-      step device_tests "${TEST_LIMIT:-200}" "$BIN/test_device" --gtest_output="json:$OUT/device_tests.json"
+      step device_tests "${TEST_LIMIT:-200}" "$BIN/test_device" --gtest_filter="-Misbehaving*" \
+        --gtest_output="json:$OUT/device_tests.json"
+      count $?
+      ;;
+    misbehave)
+      # Kernels that fault, hang and compute wrong results on purpose: each is stopped or found out, and the GPU works on.
+      step misbehaving "${MISBEHAVE_LIMIT:-120}" "$BIN/test_device" --gtest_filter="Misbehaving*"
       count $?
       ;;
     tune)
@@ -84,7 +91,7 @@ for what in $STEPS; do
       done
       ;;
     *)
-      echo "unknown step $what; known are: test tune cache sanitize" >&2
+      echo "unknown step $what; known are: test misbehave tune cache sanitize" >&2
       exit 2
       ;;
   esac
@@ -97,6 +104,11 @@ done
     echo "== device tests"
     grep -E '^(NVIDIA|moe_mxfp4:|gemm_fp8_block:|\[  PASSED|\[  FAILED|\[==========\]| *[0-9]+ FAILED)' "$OUT/device_tests.out" | head -40
     grep -A 6 ': Failure' "$OUT/device_tests.out" | cut -c 1-400 | head -60
+  fi
+  if [ -f "$OUT/misbehaving.out" ]; then
+    echo "== misbehaving kernels"
+    grep -E '^(\[  PASSED|\[  FAILED|\[       OK)' "$OUT/misbehaving.out"
+    grep -A 6 ': Failure' "$OUT/misbehaving.out" | cut -c 1-400 | head -60
   fi
   for tool in $TOOLS; do
     [ -f "$OUT/$tool.out" ] || continue
