@@ -1,16 +1,9 @@
 #include "tests/tuner/tune_once.h"
 
-#include <csignal>
-
+#include "base/stop_signals.h"
 #include "tests/tuner/scale_add.h"
 
 namespace rtjit::test {
-namespace {
-
-std::atomic<bool> stop_requested{false};
-void request_stop(int) { stop_requested = true; }
-
-}  // namespace
 
 TuneRequest fake_device_request(std::shared_ptr<const Template> tmpl, const std::string& misbehaviour,
                                 const std::string& strategy) {
@@ -30,15 +23,14 @@ TuneRequest fake_device_request(std::shared_ptr<const Template> tmpl, const std:
 }
 
 int tune_once(const std::string& database, const std::string& misbehaviour, const std::string& strategy) {
-  std::signal(SIGINT, request_stop);
-  std::signal(SIGTERM, request_stop);
+  const std::atomic<bool>* stop = stop_on_signals();
   auto registry = scale_add_registry();
   auto store = open_store(database);
   int opened = 0;
   TuneRequest request = fake_device_request(*registry->find("scale_add"), misbehaviour, strategy);
   request.store = store.get();
   request.compiler = counting_compiler(&opened);
-  request.cancel = &stop_requested;
+  request.cancel = stop;
   auto report = tune(request);
   if (!report) {
     fmt::print(stderr, "{}\n", report.error().message);

@@ -180,6 +180,7 @@ void print_report(const ProblemScope& scope, const ExplainReport& report) {
 }
 
 int run(const ExplainOptions& options) {
+  const std::atomic<bool>* cancel = install_cancel_handler();  // before the driver starts threads of its own
   auto context = open_scope(options.scope);
   if (!context) return fail(context.error());
   const ProblemScope& scope = context->scope;
@@ -192,7 +193,7 @@ int run(const ExplainOptions& options) {
   request.store = context->store.get();
   request.compile = !options.static_only || !options.dump.empty();
   request.compiler = compile_pool_factory();
-  request.cancel = install_cancel_handler();
+  request.cancel = cancel;
   Progress progress(/*quiet=*/false);
   request.progress = [&](int64_t done, int64_t total) {
     if (total == 0) return;  // all is known

@@ -88,7 +88,6 @@ Result<TuneRequest> make_request(const TuneOptions& options, const ScopeContext&
   request.force = options.force;
   request.retry_quarantined = options.retry_quarantined;
   request.verify = !options.no_verify;
-  request.cancel = install_cancel_handler();
   return request;
 }
 
@@ -123,6 +122,7 @@ int exit_code(const TuneReport& report) {
 
 int run(const TuneOptions& options) {
   if (!options.replay.empty()) return run_replay(options.scope, options.search, options.replay);
+  const std::atomic<bool>* cancel = install_cancel_handler();  // before the driver starts threads of its own
   auto context = open_scope(options.scope);
   if (!context) return fail(context.error());
   if (!options.scope.database.empty() && !options.no_verify) {
@@ -136,6 +136,7 @@ int run(const TuneOptions& options) {
   }
   auto request = make_request(options, *context);
   if (!request) return fail(request.error());
+  request->cancel = cancel;
   if (options.events) {
     EventObserver observer(stdout);
     auto report = tune_where_asked(options, *request, &observer);

@@ -1,25 +1,14 @@
 #include "tools/rtjit/scope_options.h"
 
-#include <csignal>
-#include <cstdlib>
 #include <filesystem>
 
+#include "base/stop_signals.h"
 #include "base/text.h"
 #include "compiler/nvrtc.h"
 #include "emulator/emulated_device.h"
 #include "runtime/cuda_device.h"
 
 namespace rtjit {
-namespace {
-
-std::atomic<bool> cancel_requested{
-    false};  // written by a signal handler, which has no other place to write to
-
-void on_signal(int signal) {
-  if (cancel_requested.exchange(true)) std::_Exit(128 + signal);
-}
-
-}  // namespace
 
 void ScopeOptions::add_to(CLI::App& verb) {
   verb.add_option("template", request.template_name, "Template, for example moe_mxfp4 (see: rtjit templates)")
@@ -102,10 +91,6 @@ EmulatorFactory emulator_factory() {
   return [](const Target& target) { return make_emulated_device(target); };
 }
 
-const std::atomic<bool>* install_cancel_handler() {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-  return &cancel_requested;
-}
+const std::atomic<bool>* install_cancel_handler() { return stop_on_signals(); }
 
 }  // namespace rtjit
