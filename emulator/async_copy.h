@@ -3,11 +3,12 @@
 
 #include "emulator/block.h"
 #include "emulator/lane_ops.h"
+#include "emulator/memory_access.h"
 
 namespace rtjit::emu {
 
-// Marks a copy's destination as in flight; false after a fault.
-bool mark_pending(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int lane, u64 address);
+// Marks the destination of a copy through this proxy as in flight; false after a fault.
+bool mark_pending(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int lane, u64 address, Proxy proxy);
 void copy_with_shadow(uint8_t* to, uint8_t* to_shadow, const uint8_t* from, const uint8_t* from_shadow,
                       u32 bytes);
 u32 shared_offset(u64 address);

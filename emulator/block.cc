@@ -29,6 +29,7 @@ void Block::start(Launch* launch, uint32_t linear_index) {
   pending.clear();
   if (tensor_memory_) tensor_memory_->start();
   failed_waits = 0;
+  met_others = launch->cluster[0] * launch->cluster[1] * launch->cluster[2] > 1;
   steps_ = 0;
   for (NamedBarrier& barrier : barriers_) barrier = NamedBarrier();
   live_warps_ = (launch->threads() + 31) / 32;
@@ -52,11 +53,28 @@ bool Block::run_slice() {
                  fmt::format("the block made {} steps without finishing", steps_));
     } else if (failed_waits > launch_->strictness.failed_waits_per_block) {
       warp.fault(launch_->program->ops[warp.pc], FaultKind::deadlock,
-                 fmt::format("{} waits on mbarriers in a row found no progress", failed_waits));
+                 fmt::format("{} waits on mbarriers in a row found no progress{}", failed_waits,
+                             describe_mbarriers()));
     }
   }
   if (!ran && !finished()) report_deadlock();
   return !finished();
+}
+
+// The phases that something is still missing for: a wrong count of bytes shows here.
+std::string Block::describe_mbarriers() const {
+  std::string text;
+  for (const auto& [address, barrier] : mbarriers) {
+    if (barrier.pending == barrier.expected && barrier.transactions == 0) continue;
+    if (text.size() > 400) break;
+    std::string bytes;
+    if (barrier.transactions > 0) bytes = fmt::format(" and {} B that no copy brings", barrier.transactions);
+    if (barrier.transactions < 0)
+      bytes = fmt::format(" and has received {} B more than expected", -barrier.transactions);
+    text += fmt::format("; the mbarrier at {:#x} waits for {} of {} arrivals{}", address, barrier.pending,
+                        barrier.expected, bytes);
+  }
+  return text;
 }
 
 void Block::report_deadlock() {
@@ -192,6 +210,7 @@ void Block::land_for(uint32_t address, Mbarrier& barrier) {
     PendingBulk copy = std::move(pending[i]);
     pending.erase(pending.begin() + static_cast<long>(i));
     copy.land();
+    if (copy.time) RaceDetector::complete(&barrier.clock, copy.thread / 32, copy.time);
     barrier.transactions -= copy.bytes;
     if (copy.arrival) --barrier.pending;
     complete_phase_if_done(barrier);

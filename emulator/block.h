@@ -34,9 +34,12 @@ struct Launch {
   GlobalMemory* memory = nullptr;
   std::array<uint32_t, 3> grid{1, 1, 1}, block{1, 1, 1}, cluster{1, 1, 1};
   uint32_t dynamic_smem = 0;
+  int registers = 0;  // per thread, as the assembler gave them out; 0: not known, for PTX without a cubin
   uint32_t sm_count = 1;
   std::vector<uint8_t> parameters;
   Strictness strictness;
+  WriteRecord* record = nullptr;          // null: races between blocks are not looked for
+  std::atomic<bool> async_fenced{false};  // some thread made a fence.proxy.async
   std::atomic<bool> stop{false};
   std::mutex mutex;
   std::optional<Report> report;  // the first fault
@@ -60,6 +63,7 @@ struct PendingBulk {
   bool arrival = false;            // counts as an arrival instead
   uint32_t thread = 0, group = 0;  // for bulk groups
   const Op* issuer = nullptr;
+  uint32_t time = 0;  // the issuing warp's clock, of copies into shared memory
   std::function<void()> land;
 };
 
@@ -112,6 +116,9 @@ class Block {
     if (!tensor_memory_) tensor_memory_ = std::make_unique<TensorMemory>(this);
     return *tensor_memory_;
   }
+  // Whether the block did anything (an atomic, a strong access, a fence) by which it may have waited for
+  // another.
+  bool met_others = false;
   void note_progress() { failed_waits = 0; }
   uint64_t failed_waits = 0;
 
@@ -128,6 +135,7 @@ class Block {
   };
   void release_if_complete(uint32_t id);
   void report_deadlock();
+  std::string describe_mbarriers() const;
   void finish_copies();
   Launch* launch_ = nullptr;
   uint32_t linear_index_ = 0;

@@ -114,14 +114,10 @@ class DeviceImplementation : public EmulatedDevice {
     return {};
   }
   Status fill(DevicePtr target, uint8_t byte, size_t bytes, StreamHandle stream) override {
-    if (Status status = check_span("fill", target, bytes); !status.ok()) return status;
-    auto step = [this, target, byte, bytes]() -> Status {
-      if (Status status = check_span("fill", target, bytes); !status.ok()) return status;
-      std::memset(memory_->data(target), byte, bytes);
-      std::memset(memory_->shadow(target), emu::kWritten, bytes);
-      return {};
-    };
-    return record_or_run(stream, step);
+    return set(target, byte, emu::kWritten, bytes, stream);
+  }
+  Status poison(DevicePtr target, uint8_t byte, size_t bytes, StreamHandle stream) override {
+    return set(target, byte, emu::kUnwritten, bytes, stream);
   }
 
   Result<std::unique_ptr<Module>> load(const Binary& binary) override {
@@ -149,9 +145,9 @@ class DeviceImplementation : public EmulatedDevice {
       const emu::ParameterLayout& p = emulated.program->parameters[i];
       std::memcpy(parameters.data() + p.offset, arguments[i], p.bytes);
     }
-    const emu::Program* program = emulated.program.get();
-    return record_or_run(stream, [this, program, config, parameters = std::move(parameters)] {
-      return run(program, config, parameters);
+    const EmulatedKernel* to_run = &emulated;
+    return record_or_run(stream, [this, to_run, config, parameters = std::move(parameters)] {
+      return run(*to_run, config, parameters);
     });
   }
 
@@ -209,6 +205,16 @@ class DeviceImplementation : public EmulatedDevice {
     return make_error(ErrorCode::invalid_argument, "{}: {}: {}", doing, emu::to_string(kind), why);
   }
 
+  Status set(DevicePtr target, uint8_t byte, uint8_t shadow, size_t bytes, StreamHandle stream) {
+    if (Status status = check_span("fill", target, bytes); !status.ok()) return status;
+    return record_or_run(stream, [this, target, byte, shadow, bytes]() -> Status {
+      if (Status status = check_span("fill", target, bytes); !status.ok()) return status;
+      std::memset(memory_->data(target), byte, bytes);
+      std::memset(memory_->shadow(target), shadow, bytes);
+      return {};
+    });
+  }
+
   Status record_or_run(StreamHandle stream, std::function<Status()> step) {
     {
       std::lock_guard lock(mutex_);
@@ -246,10 +252,11 @@ class DeviceImplementation : public EmulatedDevice {
         std::make_unique<EmulatedModule>(memory_, std::move(*loaded), binary, info_.limits));
   }
 
-  Status run(const emu::Program* program, const LaunchConfig& config,
+  Status run(const EmulatedKernel& kernel, const LaunchConfig& config,
              const std::vector<uint8_t>& parameters) {
     emu::Launch launch;
-    launch.program = program;
+    launch.program = kernel.program.get();
+    launch.registers = kernel.resources.registers;
     launch.memory = memory_.get();
     launch.grid = config.grid;
     launch.block = config.block;
@@ -258,8 +265,10 @@ class DeviceImplementation : public EmulatedDevice {
     launch.sm_count = static_cast<uint32_t>(std::max(1, info_.sm_count));
     launch.parameters = parameters;
     launch.strictness = options_.strictness;
+    if (options_.strictness.races) launch.record = memory_->begin_record();
     auto start = std::chrono::steady_clock::now();
     Status status = emu::run_grid(launch, info_.limits, options_.host_threads);
+    if (launch.record) memory_->end_record();
     std::lock_guard lock(mutex_);
     statistics_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     statistics_.warp_steps += launch.steps;

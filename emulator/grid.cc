@@ -17,6 +17,12 @@ Error resource_error(const Launch& launch, std::string detail) {
   return report.error();
 }
 
+// Registers are given out to warps in units.
+int64_t registers_of(const Launch& launch, const TargetLimits& limits) {
+  int64_t warps = (launch.threads() + 31) / 32, unit = std::max(1, limits.register_unit_per_warp);
+  return (int64_t(launch.registers) * 32 + unit - 1) / unit * unit * warps;
+}
+
 Status check(const Launch& launch, const TargetLimits& limits) {
   const Program& program = *launch.program;
   for (int i = 0; i < 3; ++i) {
@@ -40,6 +46,14 @@ Status check(const Launch& launch, const TargetLimits& limits) {
   if (shared > limits.smem_per_block)
     return resource_error(launch, fmt::format("{} B of shared memory, the target allows {} B per block",
                                               with_thousands(shared), with_thousands(limits.smem_per_block)));
+  if (launch.registers > limits.registers_per_thread)
+    return resource_error(launch, fmt::format("{} registers per thread, the target allows {}",
+                                              launch.registers, limits.registers_per_thread));
+  if (int64_t registers = registers_of(launch, limits); registers > limits.registers_per_block)
+    return resource_error(
+        launch, fmt::format("{} registers for {} threads of {} registers, the target allows {} per block",
+                            with_thousands(registers), launch.threads(), launch.registers,
+                            with_thousands(limits.registers_per_block)));
   uint32_t cluster = launch.cluster[0] * launch.cluster[1] * launch.cluster[2];
   if (cluster > 1) return resource_error(launch, "clusters of more than one block are not emulated yet");
   return {};

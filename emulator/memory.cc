@@ -84,6 +84,11 @@ bool GlobalMemory::free(uint64_t address) {
   return true;
 }
 
+void GlobalMemory::end_record() {
+  std::lock_guard lock(mutex_);
+  record_.end(next_);
+}
+
 const GlobalMemory::Allocation* GlobalMemory::find(uint64_t address) const {
   uint64_t granule = (address - kGlobalBase) >> kGranuleBits;
   if (address < kGlobalBase || granule >= owner_.size() || owner_[granule] == 0) return nullptr;

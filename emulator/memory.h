@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "emulator/report.h"
+#include "emulator/write_record.h"
 
 namespace rtjit::emu {
 
@@ -52,6 +53,11 @@ class GlobalMemory {
   // Held around an atomic operation on the address, so that atomics of different blocks exclude each other.
   std::atomic_flag& lock_for(uint64_t address) const { return locks_[(address >> 4) % kLocks]; }
   uint64_t live_bytes() const { return live_bytes_; }
+  uint64_t offset(uint64_t address) const { return address - kGlobalBase; }
+
+  // The record of one launch's writes. Null: another launch keeps one, or there is no room for it.
+  WriteRecord* begin_record() { return record_.begin(capacity_) ? &record_ : nullptr; }
+  void end_record();
 
  private:
   GlobalMemory() = default;
@@ -59,6 +65,7 @@ class GlobalMemory {
   uint8_t* data_ = nullptr;
   uint8_t* shadow_ = nullptr;
   uint64_t capacity_ = 0, limit_ = 0, next_ = 0, live_bytes_ = 0;
+  WriteRecord record_;
   static constexpr size_t kLocks = 512;
   mutable std::atomic_flag locks_[kLocks] = {};
   mutable std::mutex mutex_;

@@ -34,28 +34,34 @@ inline std::string who_raced(const Block& block, const RaceDetector::Conflict& c
   return fmt::format("warp {}", conflict.other_warp);
 }
 
-// Reports an access of shared memory that nothing orders after another warp's. False after a fault.
-template <bool Write>
-inline bool check_race(Warp& w, const Op& op, const uint8_t* shadow, u32 bytes, int lane) {
+// Reports a conflict on shared memory. `wants`: "reads", "writes". Always false.
+bool report_conflict(Warp& w, const Op& op, const RaceDetector::Conflict& conflict, const char* wants,
+                     int lane);
+
+enum class Proxy : uint8_t { generic, async };
+
+// Reports an access of shared memory that nothing orders after another's. False after a fault. `of_lane`:
+// whose access it is among the lanes of the warp; kWholeWarp when all make it together.
+template <bool Write, Proxy P = Proxy::generic>
+inline bool check_race(Warp& w, const Op& op, const uint8_t* shadow, u32 bytes, int lane,
+                       int of_lane = kWholeWarp, bool unchanged = false) {
   Block& block = w.block();
   u32 offset = block.shared_offset_of(shadow);
   if (offset == kNone || !block.launch().strictness.races) return true;
-  RaceDetector::Conflict conflict = Write ? block.races.write(w.index(), offset, bytes, op.line)
-                                          : block.races.read(w.index(), offset, bytes, op.line);
-  if (!conflict.found) [[likely]]
+  RaceDetector::Conflict conflict;
+  if constexpr (P == Proxy::async)
+    conflict = Write ? block.races.write_async(w.index(), offset, bytes, op.line, of_lane)
+                     : block.races.read_async(w.index(), offset, bytes, op.line, of_lane);
+  else
+    conflict = Write ? block.races.write(w.index(), offset, bytes, op.line, of_lane, unchanged)
+                     : block.races.read(w.index(), offset, bytes, op.line, of_lane);
+  if (!conflict.found()) [[likely]]
     return true;
-  u64 address = conflict.offset;
-  w.fault(op, FaultKind::race,
-          fmt::format("warp {} {} shared memory that {} {} at PTX line {}, and nothing orders the two", w.index(),
-                      Write ? "writes" : "reads", who_raced(block, conflict),
-                      conflict.other_wrote ? "wrote" : "read", conflict.other_line),
-          lane, &address);
-  return false;
+  return report_conflict(w, op, conflict, Write ? "writes" : "reads", lane);
 }
 
 // Marks bytes as written; an asynchronous copy that is under way, or an mbarrier, must not be there.
-inline bool mark_written(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int lane, u64 address,
-                         bool strong = false) {
+inline bool may_write(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int lane, u64 address) {
   for (u32 i = 0; i < bytes; ++i) {
     if (shadow[i] > kWritten) [[unlikely]] {
       u64 at = address + i;
@@ -68,7 +74,11 @@ inline bool mark_written(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int 
     }
   }
   std::memset(shadow, kWritten, bytes);
-  return strong || check_race<true>(w, op, shadow, bytes, lane);
+  return true;
+}
+// The same with a look at races, for writes that the warp's lanes make together.
+inline bool mark_written(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int lane, u64 address) {
+  return may_write(w, op, shadow, bytes, lane, address) && check_race<true>(w, op, shadow, bytes, lane);
 }
 
 // Reads `bytes` that must have been written; null after a fault.
@@ -79,6 +89,39 @@ inline const uint8_t* read_span(Warp& w, const Op& op, u64 address, int lane, u3
   if (!is_written(shadow, bytes) && !w.check_written(op, shadow, bytes, lane, address)) return nullptr;
   return p;
 }
+
+// --- global memory and other blocks ---
+inline bool is_global(u64 address) { return address < kSharedWindow; }
+
+// How an access of global memory is made.
+enum class Path : uint8_t { ordinary, non_coherent, async };
+
+// The slow half of check_blocks_read and note_blocks_write.
+bool check_writers(Warp& w, const Op& op, u64 address, u32 bytes, int lane, Path path, bool write);
+
+// Reports a read of what another block, which this one cannot have waited for, wrote in this launch. False
+// after a fault. At most 32 aligned bytes.
+inline bool check_blocks_read(Warp& w, const Op& op, u64 address, u32 bytes, int lane, Path path) {
+  Launch& launch = w.block().launch();
+  if (!launch.record || !is_global(address)) return true;
+  if (!launch.record->touched(launch.memory->offset(address))) [[likely]]
+    return true;
+  return check_writers(w, op, address, bytes, lane, path, false);
+}
+// The same for a write, which is put on record. `unchanged`: it leaves every byte as it is.
+inline bool note_blocks_write(Warp& w, const Op& op, u64 address, u32 bytes, int lane, Path path,
+                              bool unchanged) {
+  Launch& launch = w.block().launch();
+  if (!launch.record || !is_global(address)) return true;
+  u64 offset = launch.memory->offset(address);
+  if (!unchanged && launch.record->touched(offset) && !check_writers(w, op, address, bytes, lane, path, true))
+    return false;
+  launch.record->note(offset, bytes, w.block().linear_index(), path == Path::async);
+  return true;
+}
+// For more bytes, anywhere.
+bool check_blocks_read_span(Warp& w, const Op& op, u64 address, u32 bytes, int lane, Path path);
+bool note_blocks_write_span(Warp& w, const Op& op, u64 address, const uint8_t* value, u32 bytes, int lane);
 
 // Where an address operand leads: decodes [a + imm] into op.a, op.imm and op.mods.
 inline ptx::Space decode_address(Decoder& d, size_t index) {

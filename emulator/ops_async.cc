@@ -8,7 +8,7 @@
 
 namespace rtjit::emu {
 
-bool mark_pending(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int lane, u64 address) {
+bool mark_pending(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int lane, u64 address, Proxy proxy) {
   for (u32 i = 0; i < bytes; ++i) {
     if (shadow[i] <= kWritten) continue;
     u64 at = address + i;
@@ -18,7 +18,9 @@ bool mark_pending(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int lane, u
             lane, &at);
     return false;
   }
-  if (!check_race<true>(w, op, shadow, bytes, lane)) return false;
+  if (!(proxy == Proxy::async ? check_race<true, Proxy::async>(w, op, shadow, bytes, lane, lane)
+                              : check_race<true>(w, op, shadow, bytes, lane, lane)))
+    return false;
   std::memset(shadow, kPending, bytes);
   return true;
 }
@@ -37,12 +39,19 @@ namespace {
 using ptx::Operand;
 
 // --- cp.async ---
-void land_async(Warp& w, const Warp::AsyncCopy& copy, bool waited) {
+// `arrival`: the warp's clock when it arrived at the mbarrier that completes the copy; 0: the warp waited.
+void land_async(Warp& w, const Warp::AsyncCopy& copy, u32 arrival) {
   Block& block = w.block();
-  // The warp that waited has the data; behind an mbarrier, whoever waits on it has.
-  block.races.forget(copy.destination, copy.bytes);
-  if (waited && block.launch().strictness.races)
-    block.races.write(w.index(), copy.destination, copy.bytes, copy.line);
+  // These copies go through the generic proxy. Only the lane that waited has the data; behind an mbarrier,
+  // whoever waits on it has.
+  if (block.launch().strictness.races) {
+    if (arrival) {
+      block.races.arrived(w.index(), arrival, copy.destination, copy.bytes, copy.line, false);
+    } else {
+      block.races.forget(copy.destination, copy.bytes);
+      block.races.write(w.index(), copy.destination, copy.bytes, copy.line, copy.lane);
+    }
+  }
   uint8_t *to = block.shared(copy.destination), *shadow = block.shared_shadow(copy.destination);
   if (copy.source_bytes) {
     GlobalMemory& memory = *block.launch().memory;
@@ -60,7 +69,7 @@ void land_groups(Warp& w, u32 lanes, u32 keep, bool all) {
     const Warp::AsyncCopy& copy = copies[i];
     bool mine = lanes >> copy.lane & 1;
     if (mine && (all || copy.group + keep < w.async_groups[copy.lane]))
-      land_async(w, copy, true);
+      land_async(w, copy, 0);
     else
       copies[kept++] = copy;
   }
@@ -85,10 +94,11 @@ void run_cp_async(Warp& w, const Op& op) {
     u64 address = kSharedWindow + shared_offset(to);
     uint8_t* shadow = nullptr;
     if (!w.locate_generic(op, address, l, bytes, bytes, Access::write, &shadow)) return;
-    if (!mark_pending(w, op, shadow, bytes, l, address)) return;
+    if (!mark_pending(w, op, shadow, bytes, l, address, Proxy::generic)) return;
     if (source_bytes) {
       uint8_t* source_shadow = nullptr;
       if (!w.locate_generic(op, from, l, source_bytes, bytes, Access::read, &source_shadow)) return;
+      if (!check_blocks_read(w, op, from, source_bytes, l, Path::ordinary)) return;
     }
     w.async_copies.push_back(
         {from, shared_offset(to), bytes, source_bytes, w.async_groups[l], op.line, static_cast<uint8_t>(l)});
@@ -123,6 +133,7 @@ void decode_cp_async(Decoder& d) {
         u32 address = shared_offset(lane_address(w, op, l));
         Mbarrier* barrier = w.block().find_mbarrier(w, op, address, l);
         if (!barrier) return;
+        u32 time = w.block().races.time(w.index());
         w.block().races.release(w.index(), &barrier->clock);
         if (!op.small) ++barrier->pending;
         // The arrival happens when all copies of this lane that were issued so far have landed.
@@ -136,8 +147,8 @@ void decode_cp_async(Decoder& d) {
         pending.mbarrier = address;
         pending.arrival = true;
         Warp* warp = &w;
-        pending.land = [warp, mine] {
-          for (const Warp::AsyncCopy& copy : mine) land_async(*warp, copy, false);
+        pending.land = [warp, mine, time] {
+          for (const Warp::AsyncCopy& copy : mine) land_async(*warp, copy, time);
         };
         w.block().pending.push_back(std::move(pending));
       });
@@ -190,6 +201,17 @@ void arrive(Warp& w, const Op& op, Mbarrier& barrier, u32 count, bool drop, int 
   w.block().complete_phase_if_done(barrier);
 }
 
+// False after a fault.
+bool check_transactions(Warp& w, const Op& op, const Mbarrier& barrier, int lane, u64 address) {
+  constexpr int64_t kMost = (1 << 20) - 1;
+  if (barrier.transactions <= kMost && barrier.transactions >= -kMost) return true;
+  w.fault(
+      op, FaultKind::mbarrier,
+      fmt::format("{} B are expected in one phase, an mbarrier counts up to {}", barrier.transactions, kMost),
+      lane, &address);
+  return false;
+}
+
 // The list: count or transaction bytes, when given.
 void run_mbarrier(Warp& w, const Op& op) {
   auto action = static_cast<Action>(op.mods & 15);
@@ -223,6 +245,7 @@ void run_mbarrier(Warp& w, const Op& op) {
         return;
       case Action::expect_tx:
         barrier->transactions += operand;
+        check_transactions(w, op, *barrier, l, generic);
         return;
       case Action::complete_tx:
         barrier->transactions -= operand;
@@ -230,6 +253,7 @@ void run_mbarrier(Warp& w, const Op& op) {
         return;
       case Action::arrive_expect:
         barrier->transactions += operand;
+        if (!check_transactions(w, op, *barrier, l, generic)) return;
         arrive(w, op, *barrier, 1, false, l, generic);
         break;
       case Action::arrive:
@@ -256,6 +280,16 @@ void run_wait(Warp& w, const Op& op) {
     Mbarrier* barrier = block.find_mbarrier(w, op, address, l);
     if (!barrier) return;
     u32 slot = w.program().lists[op.list];
+    if (u64 state = parity ? barrier->phase : w.reg<u64>(slot)[l];
+        state != barrier->phase && state + 1 != barrier->phase) {
+      u64 at = address;
+      return w.fault(
+          op, FaultKind::mbarrier,
+          fmt::format("phase error: the state is of phase {}, the mbarrier is in phase {}; only the "
+                      "current and the one before may be waited for",
+                      state, barrier->phase),
+          l, &at);
+    }
     auto waits = [&] {
       return parity ? (barrier->phase & 1) == (w.reg<u32>(slot)[l] & 1)
                     : barrier->phase == w.reg<u64>(slot)[l];

@@ -91,6 +91,7 @@ void run_atomic(Warp& w, const Op& op) {
   const u32* results = list + count;
   const u32* third = what == Operation::compare_exchange ? list + (result ? 2 : 1) * count : nullptr;
   w.block().races.synchronise(w.index());
+  if (!shared) w.block().met_others = true;
   each_lane(w.exec, [&](int l) {
     if (w.stop) return;
     u64 address = lane_address(w, op, l);

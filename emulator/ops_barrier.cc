@@ -42,7 +42,9 @@ void decode_barrier(Decoder& d) {
   if (d.take("warp")) {
     d.take("sync");
     d.op.a = d.source(0, 32);
-    d.op.run = [](Warp& w, const Op& op) { check_members(w, op, w.reg<u32>(op.a)); };
+    d.op.run = [](Warp& w, const Op& op) {
+      if (check_members(w, op, w.reg<u32>(op.a))) w.block().races.order_lanes(w.index());
+    };
     return;
   }
   d.take("cta");

@@ -31,7 +31,8 @@ void run_load(Warp& w, const Op& op) {
     uint8_t *shadow = nullptr, *source_shadow = nullptr;
     if (!w.locate_generic(op, kSharedWindow + to, l, bytes, 16, Access::write, &shadow)) return;
     if (!w.locate_generic(op, from, l, bytes, 16, Access::read, &source_shadow)) return;
-    if (!mark_pending(w, op, shadow, bytes, l, to)) return;
+    if (!check_blocks_read_span(w, op, from, bytes, l, Path::async)) return;
+    if (!mark_pending(w, op, shadow, bytes, l, to, Proxy::async)) return;
     PendingBulk copy;
     copy.mbarrier = barrier_address;
     copy.bytes = bytes;
@@ -39,8 +40,11 @@ void run_load(Warp& w, const Op& op) {
     copy.issuer = &op;
     GlobalMemory* memory = block.launch().memory;
     Block* owner = &block;
+    const u32 issuing_warp = w.index(), time = block.races.time(issuing_warp);
+    const int32_t line = op.line;
+    copy.time = time;
     copy.land = [=] {
-      owner->races.forget(to, bytes);
+      owner->races.arrived(issuing_warp, time, to, bytes, line, true);
       copy_with_shadow(owner->shared(to), owner->shared_shadow(to), memory->data(from), memory->shadow(from),
                        bytes);
     };
@@ -65,7 +69,7 @@ void run_store(Warp& w, const Op& op) {
     uint8_t *shadow = nullptr, *source_shadow = nullptr;
     if (!w.locate_generic(op, to, l, bytes, 16, Access::write, &shadow)) return;
     if (!w.locate_generic(op, kSharedWindow + from, l, bytes, 16, Access::read, &source_shadow)) return;
-    if (!check_race<false>(w, op, source_shadow, bytes, l)) return;
+    if (!check_race<false, Proxy::async>(w, op, source_shadow, bytes, l, l)) return;
     auto operation = static_cast<ReduceOperation>(op.target & 0xff);
     auto type = static_cast<ReduceType>(op.target >> 8 & 0xff);
     PendingBulk copy;
@@ -82,6 +86,7 @@ void run_store(Warp& w, const Op& op) {
           !warp->check_written(*issuer, owner->shared_shadow(from), bytes, l, kSharedWindow + from))
         return;
       if (operation == ReduceOperation::none) {
+        if (!note_blocks_write_span(*warp, *issuer, to, source, bytes, l)) return;
         std::memcpy(memory->data(to), source, bytes);
         std::memset(memory->shadow(to), kWritten, bytes);
         return;

@@ -93,13 +93,26 @@ void decode_no_effect(Decoder& d) {
   d.op.run = run_nothing;
 }
 
-// A fence orders what its warp did before others' later fences and strong accesses; proxy fences order
-// nothing more here.
+// A fence orders what its warp did before others' later fences and strong accesses. A proxy fence lets the
+// asynchronous proxy see it; .global says that shared memory is not meant.
 void decode_fence(Decoder& d) {
+  bool async = d.has_modifier("async"), global = d.has_modifier("global");
+  for (std::string_view part : d.in().parts) async = async || part.starts_with("async::generic");
   bool proxy = d.has_modifier("proxy") || d.has_modifier("mbarrier_init");
   d.skip_modifiers();
-  d.op.run = proxy ? Handler(run_nothing)
-                   : Handler([](Warp& w, const Op&) { w.block().races.synchronise(w.index()); });
+  d.op.small = global;
+  if (async)
+    d.op.run = [](Warp& w, const Op& op) {
+      w.block().launch().async_fenced.store(true, std::memory_order_relaxed);
+      if (!op.small) w.block().races.fence_async_proxy(w.index());
+    };
+  else if (proxy)
+    d.op.run = run_nothing;
+  else
+    d.op.run = [](Warp& w, const Op&) {
+      w.block().races.synchronise(w.index());
+      w.block().met_others = true;
+    };
 }
 
 void decode_nanosleep(Decoder& d) {

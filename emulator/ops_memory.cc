@@ -10,7 +10,8 @@ using Kind = Type::Kind;
 using ptx::Operand;
 using ptx::Space;
 
-constexpr u32 kSigned = 1, kWideRegister = 2, kNarrow16 = 4, kStrong = 8;
+constexpr u32 kMostBytes = 32;  // of one access
+constexpr u32 kSigned = 1, kWideRegister = 2, kNarrow16 = 4, kStrong = 8, kNonCoherent = 16;
 
 // One element from memory to a lane's register; registers may be wider than the type.
 template <int Bytes>
@@ -29,11 +30,18 @@ inline void put(Warp& w, u32 slot, int lane, const uint8_t* from, u32 mods) {
   }
 }
 
+template <Space S>
+void order_strong(Warp& w) {
+  w.block().races.synchronise(w.index());
+  if constexpr (S == Space::global || S == Space::none) w.block().met_others = true;
+}
+
 template <Space S, int Bytes>
 void run_load(Warp& w, const Op& op) {
   const u32* list = w.program().lists.data() + op.list;
   const u32 count = op.list_size, total = Bytes * count;
-  if (op.mods & kStrong) w.block().races.synchronise(w.index());
+  if (op.mods & kStrong) order_strong<S>(w);
+  [[maybe_unused]] const Path path = op.mods & kNonCoherent ? Path::non_coherent : Path::ordinary;
   bool global_shadow = S == Space::global && !w.block().launch().strictness.uninitialised_global;
   for (u32 mask = w.exec; mask; mask &= mask - 1) {
     int l = std::countr_zero(mask);
@@ -45,7 +53,10 @@ void run_load(Warp& w, const Op& op) {
     if (!is_written(shadow, total) && !global_shadow && !w.check_written(op, shadow, total, l, address))
       return;
     if constexpr (S == Space::shared || S == Space::none) {
-      if (!(op.mods & kStrong) && !check_race<false>(w, op, shadow, total, l)) return;
+      if (!(op.mods & kStrong) && !check_race<false>(w, op, shadow, total, l, l)) return;
+    }
+    if constexpr (S == Space::global || S == Space::none) {
+      if (!(op.mods & kStrong) && !check_blocks_read(w, op, address, total, l, path)) return;
     }
     for (u32 i = 0; i < count; ++i) put<Bytes>(w, list[i], l, p + i * Bytes, op.mods);
   }
@@ -68,7 +79,7 @@ template <Space S, int Bytes>
 void run_store(Warp& w, const Op& op) {
   const u32* list = w.program().lists.data() + op.list;
   const u32 count = op.list_size, total = Bytes * count;
-  if (op.mods & kStrong) w.block().races.synchronise(w.index());
+  if (op.mods & kStrong) order_strong<S>(w);
   for (u32 mask = w.exec; mask; mask &= mask - 1) {
     int l = std::countr_zero(mask);
     u64 address = lane_address(w, op, l);
@@ -76,13 +87,25 @@ void run_store(Warp& w, const Op& op) {
     uint8_t* shadow = nullptr;
     uint8_t* p = w.locate<S>(op, address, l, total, total, Access::write, &shadow);
     if (!p) return;
-    if (!mark_written(w, op, shadow, total, l, address, op.mods & kStrong)) return;
+    uint8_t value[kMostBytes];
     for (u32 i = 0; i < count; ++i) {
       if (Bytes == 8 || (op.mods & kWideRegister))
-        std::memcpy(p + i * Bytes, &w.reg<u64>(list[i])[l], Bytes);
+        std::memcpy(value + i * Bytes, &w.reg<u64>(list[i])[l], Bytes);
       else
-        std::memcpy(p + i * Bytes, &w.reg<u32>(list[i])[l], Bytes);
+        std::memcpy(value + i * Bytes, &w.reg<u32>(list[i])[l], Bytes);
     }
+    if (!may_write(w, op, shadow, total, l, address)) return;
+    if constexpr (S == Space::shared || S == Space::none) {
+      if (!(op.mods & kStrong) &&
+          !check_race<true>(w, op, shadow, total, l, l, std::memcmp(p, value, total) == 0))
+        return;
+    }
+    if constexpr (S == Space::global || S == Space::none) {
+      if (!(op.mods & kStrong) &&
+          !note_blocks_write(w, op, address, total, l, Path::ordinary, std::memcmp(p, value, total) == 0))
+        return;
+    }
+    std::memcpy(p, value, total);
   }
 }
 
@@ -151,12 +174,13 @@ bool take_ordering(Decoder& d) {
 void decode_access(Decoder& d, bool load) {
   if (take_ordering(d)) d.op.mods |= kStrong;
   Space space = take_space(d);
-  d.take("nc");
+  bool non_coherent = d.take("nc");
   d.take("unified");
   bool policy = d.has_modifier("L2::cache_hint");
   d.take_cache_hints();
-  d.take("nc");
+  non_coherent = d.take("nc") || non_coherent;
   d.take_cache_hints();
+  if (non_coherent) d.op.mods |= kNonCoherent;
   int vector = d.take("v2") ? 2 : d.take("v4") ? 4 : d.take("v8") ? 8 : 1;
   Type type = d.take_type();
   if (d.failed()) return;
@@ -168,7 +192,8 @@ void decode_access(Decoder& d, bool load) {
       data.kind == Operand::Kind::vector ? data.elements : std::vector<Operand>{data};
   if (static_cast<int>(elements.size()) != vector)
     return d.fail(fmt::format("{} registers for a vector of {}", elements.size(), vector));
-  if (type.bits / 8 * vector > 32) return d.fail("an access is at most 32 bytes");
+  if (static_cast<u32>(type.bits / 8 * vector) > kMostBytes)
+    return d.fail(fmt::format("an access is at most {} bytes", kMostBytes));
   Space symbol_space = decode_address(d, address_index);
   // Parameters of calls live in local memory.
   if (space == Space::param && symbol_space == Space::local) space = Space::local;

@@ -106,12 +106,17 @@ bool prepare(Warp& w, const Op& op, int l, TensorCopy* copy) {
          nullptr;
 }
 
-bool check_global(const TensorCopy& copy) {
+// `read`: other blocks' writes matter too; those of stores are looked at when they land.
+bool check_global(const TensorCopy& copy, bool read) {
   FaultKind kind;
   std::string why;
   bool ok = true;
   copy.each_piece([&](u64 global, u32, u32 bytes) {
-    if (!ok || !global || copy.memory->check(global, bytes, &kind, &why)) return;
+    if (!ok || !global) return;
+    if (copy.memory->check(global, bytes, &kind, &why)) {
+      ok = !read || check_blocks_read(*copy.warp, *copy.op, global, bytes, copy.lane, Path::async);
+      return;
+    }
     ok = false;
     copy.warp->fault(*copy.op, kind, "tensor copy: " + why, copy.lane, &global);
   });
@@ -123,19 +128,22 @@ void run_load(Warp& w, const Op& op) {
   each_lane(w.exec, [&](int l) {
     if (w.stop) return;
     TensorCopy copy{};
-    if (!prepare(w, op, l, &copy) || !check_global(copy)) return;
+    if (!prepare(w, op, l, &copy) || !check_global(copy, true)) return;
     u32 slot = list[1 + op.small];
     u32 barrier = shared_offset(op.mods >> 16 & 1 ? w.reg<u64>(slot)[l] : w.reg<u32>(slot)[l]) + op.target;
     Block& block = w.block();
     if (!block.find_mbarrier(w, op, barrier, l)) return;
-    if (!mark_pending(w, op, block.shared_shadow(copy.shared), copy.bytes(), l, copy.shared)) return;
+    if (!mark_pending(w, op, block.shared_shadow(copy.shared), copy.bytes(), l, copy.shared, Proxy::async))
+      return;
     PendingBulk pending;
     pending.mbarrier = barrier;
     pending.bytes = copy.bytes();
     pending.thread = w.thread_index(l);
     pending.issuer = &op;
-    pending.land = [copy] {
-      copy.block->races.forget(copy.shared, copy.bytes());
+    const u32 time = block.races.time(w.index());
+    pending.time = time;
+    pending.land = [copy, time] {
+      copy.block->races.arrived(copy.warp->index(), time, copy.shared, copy.bytes(), copy.op->line, true);
       copy.each_piece([&](u64 global, u32 shared, u32 bytes) {
         uint8_t *to = copy.block->shared(shared), *shadow = copy.block->shared_shadow(shared);
         if (global) {
@@ -154,8 +162,9 @@ void run_store(Warp& w, const Op& op) {
   each_lane(w.exec, [&](int l) {
     if (w.stop) return;
     TensorCopy copy{};
-    if (!prepare(w, op, l, &copy) || !check_global(copy)) return;
-    if (!check_race<false>(w, op, w.block().shared_shadow(copy.shared), copy.bytes(), l)) return;
+    if (!prepare(w, op, l, &copy) || !check_global(copy, false)) return;
+    if (!check_race<false, Proxy::async>(w, op, w.block().shared_shadow(copy.shared), copy.bytes(), l, l))
+      return;
     switch (static_cast<DType>(copy.map.dtype)) {
       case DType::bf16:
         copy.type = ReduceType::bf16;
@@ -190,6 +199,7 @@ void run_store(Warp& w, const Op& op) {
             !copy.warp->check_written(*copy.op, shadow, bytes, copy.lane, kSharedWindow + shared))
           return;
         if (copy.operation == ReduceOperation::none) {
+          if (!note_blocks_write_span(*copy.warp, *copy.op, global, from, bytes, copy.lane)) return;
           std::memcpy(copy.memory->data(global), from, bytes);
           std::memset(copy.memory->shadow(global), kWritten, bytes);
           return;

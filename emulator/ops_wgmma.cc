@@ -6,8 +6,8 @@
 
 #include <cstring>
 
-#include "emulator/memory_access.h"
 #include "emulator/matrix_sum.h"
+#include "emulator/memory_access.h"
 #include "emulator/tensor_map.h"
 
 namespace rtjit::emu {
@@ -72,12 +72,12 @@ float element_value(u32 bits, MmaElement element) {
 // an ordinary load of the warp.
 class Reader {
  public:
-  Reader(Warp& w, const Op& op, MmaElement element, std::vector<u32>* touched)
+  Reader(Warp& w, const Op& op, MmaElement element, Warp::WarpgroupProduct* product)
       : warp_(w),
         op_(op),
         element_(element),
         bytes_(static_cast<u32>(bits_of(element)) / 8),
-        touched_(*touched) {}
+        product_(*product) {}
 
   // False after a fault.
   bool read(u32 address, float* out) {
@@ -95,14 +95,15 @@ class Reader {
     piece_address_ = address;
     if (!piece_ || (!is_written(shadow, 16) && !warp_.check_written(op_, shadow, 16, 0, address)))
       return false;
-    touched_.push_back(address);
-    return check_race<false>(warp_, op_, shadow, 16, 0);
+    product_.pieces.push_back(address);
+    product_.bytes.insert(product_.bytes.end(), piece_, piece_ + 16);
+    return check_race<false, Proxy::async>(warp_, op_, shadow, 16, 0);
   }
   Warp& warp_;
   const Op& op_;
   MmaElement element_;
   u32 bytes_;
-  std::vector<u32>& touched_;
+  Warp::WarpgroupProduct& product_;
   const uint8_t* piece_ = nullptr;
   u32 piece_address_ = kNone;
 };
@@ -118,14 +119,14 @@ void run_wgmma(Warp& w, const Op& op) {
   const SumRules rules = sum_rules(a_type, b_type, half, true);
   const u32* list = w.program().lists.data() + op.list;
   int d_count = half ? n_count / 4 : n_count / 2;
-  Warp::WarpgroupProduct product{w.warpgroup_groups, &op, {}};
+  Warp::WarpgroupProduct product{w.warpgroup_groups, &op, {}, {}};
   Fragments<float> f;
   f.elements = 32 / bits_of(a_type);
   if (op.mods & kSharedA) {
     SharedMatrix a(w.reg<u64>(op.a)[0], op.mods & kTransA, static_cast<u32>(bits_of(a_type)) / 8);
     if (a.base_offset())
       return w.fault(op, FaultKind::unsupported, "descriptors with a base offset are not supported");
-    Reader reader(w, op, a_type, &product.pieces);
+    Reader reader(w, op, a_type, &product);
     for (int row = 0; row < 16; ++row) {
       for (int k = 0; k < k_count; ++k) {
         u32 address = a.address(static_cast<u32>(row) + w.index() % 4 * 16, static_cast<u32>(k));
@@ -145,7 +146,7 @@ void run_wgmma(Warp& w, const Op& op) {
   SharedMatrix b(w.reg<u64>(op.b)[0], op.mods & kTransB, static_cast<u32>(bits_of(b_type)) / 8);
   if (b.base_offset())
     return w.fault(op, FaultKind::unsupported, "descriptors with a base offset are not supported");
-  Reader reader_b(w, op, b_type, &product.pieces);
+  Reader reader_b(w, op, b_type, &product);
   for (int block = 0; block < n_count / 8; ++block) {
     // The dimension that runs fastest in memory is the inner loop, so that pieces are opened once.
     bool columns_inner = op.mods & kTransB;
@@ -193,10 +194,18 @@ void run_wait(Warp& w, const Op& op) {
       continue;
     }
     const Op& issuer = *products[i].op;
-    for (u32 address : products[i].pieces) {
+    for (size_t k = 0; k < products[i].pieces.size(); ++k) {
+      u32 address = products[i].pieces[k];
       uint8_t* shadow = w.block().shared_shadow(address);
       if (!is_written(shadow, 16) && !w.check_written(issuer, shadow, 16, 0, address)) return;
-      if (!check_race<false>(w, issuer, shadow, 16, 0)) return;
+      if (!check_race<false, Proxy::async>(w, issuer, shadow, 16, 0)) return;
+      if (std::memcmp(w.block().shared(address), products[i].bytes.data() + k * 16, 16) != 0) {
+        u64 at = address;
+        return w.fault(
+            issuer, FaultKind::async_early,
+            "an operand of this product in shared memory was changed before the product was waited for", 0,
+            &at);
+      }
     }
   }
   products.resize(kept);

@@ -14,6 +14,8 @@ const char* to_string(FaultKind kind) {
       return "uninitialised";
     case FaultKind::race:
       return "race";
+    case FaultKind::proxy_fence:
+      return "missing-proxy-fence";
     case FaultKind::barrier:
       return "barrier";
     case FaultKind::deadlock:

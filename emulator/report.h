@@ -15,6 +15,7 @@ enum class FaultKind {
   misaligned,
   uninitialised,
   race,
+  proxy_fence,
   barrier,
   deadlock,
   mbarrier,

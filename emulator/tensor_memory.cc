@@ -194,7 +194,7 @@ bool TensorMemory::check_race(Warp& warp, const Op& op, int lane, const TensorRe
     RaceDetector& races = block_->races;
     RaceDetector::Conflict c = write ? races.write(who, offset, region.columns * 4, op.line)
                                      : races.read(who, offset, region.columns * 4, op.line);
-    if (!c.found) continue;
+    if (!c.found()) continue;
     u64 column = (c.offset - race_base_) / 4 % kColumns, address = column | g * kLaneGroup << 16;
     warp.fault(op, FaultKind::race,
                fmt::format("{} {} tensor memory that {} {} at PTX line {}, and nothing orders the two",

@@ -16,14 +16,10 @@ const uint8_t* PieceReader::read(u32 address) {
   if (!is_written(shadow, 16) && !warp_.check_written(op_, shadow, 16, lane_, address)) return nullptr;
   Block& block = warp_.block();
   if (block.launch().strictness.races) {
-    RaceDetector::Conflict c = block.races.read(block.races.agent(warp_.index()), address, 16, op_.line);
-    if (c.found) {
-      u64 at = c.offset;
-      warp_.fault(
-          op_, FaultKind::race,
-          fmt::format("an operand in shared memory that {} wrote at PTX line {}, and nothing orders the two",
-                      who_raced(block, c), c.other_line),
-          lane_, &at);
+    RaceDetector::Conflict c =
+        block.races.read_async(block.races.agent(warp_.index()), address, 16, op_.line);
+    if (c.found()) {
+      report_conflict(warp_, op_, c, "reads", lane_);
       return nullptr;
     }
   }

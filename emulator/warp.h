@@ -82,12 +82,13 @@ class Warp {
   std::vector<AsyncCopy> async_copies;
   uint32_t async_groups[32] = {};  // groups committed by each lane
 
-  // wgmma products that were issued and not yet waited for, with the shared memory they read (pieces of 16
-  // bytes).
+  // wgmma products that were issued and not yet waited for, with the shared memory they read: the addresses
+  // of pieces of 16 bytes, and what was there.
   struct WarpgroupProduct {
     uint64_t group;
     const Op* op;
     std::vector<uint32_t> pieces;
+    std::vector<uint8_t> bytes;
   };
   std::vector<WarpgroupProduct> warpgroup_products;
   uint64_t warpgroup_groups = 0;  // committed
