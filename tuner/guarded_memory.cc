@@ -13,13 +13,15 @@ constexpr int64_t kAlignment = 256;
 
 Result<GuardedMemory> GuardedMemory::allocate(Device& device, int64_t bytes) {
   GuardedMemory memory;
-  int64_t total = (bytes + kAlignment - 1) / kAlignment * kAlignment + 2 * kGuardBytes;
+  memory.guard_ = device.info().emulated ? 0 : kGuardBytes;
+  int64_t total =
+      memory.guard_ == 0 ? bytes : (bytes + kAlignment - 1) / kAlignment * kAlignment + 2 * memory.guard_;
   auto base = device.allocate(static_cast<size_t>(total));
   if (!base) return base.error();
   memory.device_ = &device;
   memory.base_ = *base;
   memory.bytes_ = bytes;
-  Status status = device.fill(*base, kGuardByte, static_cast<size_t>(total), nullptr);
+  Status status = device.poison(*base, kGuardByte, static_cast<size_t>(total), nullptr);
   if (!status) return status.error();
   return memory;
 }
@@ -32,6 +34,7 @@ void GuardedMemory::swap(GuardedMemory& other) noexcept {
   std::swap(device_, other.device_);
   std::swap(base_, other.base_);
   std::swap(bytes_, other.bytes_);
+  std::swap(guard_, other.guard_);
 }
 
 Status GuardedMemory::fill(uint8_t byte) {
@@ -39,8 +42,13 @@ Status GuardedMemory::fill(uint8_t byte) {
   return device_->fill(data(), byte, static_cast<size_t>(bytes_), nullptr);
 }
 
+Status GuardedMemory::poison(uint8_t byte) {
+  if (bytes_ == 0) return {};
+  return device_->poison(data(), byte, static_cast<size_t>(bytes_), nullptr);
+}
+
 Result<std::string> GuardedMemory::damage() const {
-  if (base_ == 0) return std::string();
+  if (guard_ == 0) return std::string();
   std::array<uint8_t, kGuardBytes> zone;
   if (Status status = device_->copy_to_host(zone.data(), base_, zone.size()); !status) return status.error();
   for (size_t i = 0; i < zone.size(); ++i) {
@@ -55,7 +63,7 @@ Result<std::string> GuardedMemory::damage() const {
 }
 
 Status GuardedMemory::repair() {
-  if (base_ == 0) return {};
+  if (guard_ == 0) return {};
   if (Status status = device_->fill(base_, kGuardByte, kGuardBytes, nullptr); !status) return status;
   return device_->fill(data() + static_cast<DevicePtr>(bytes_), kGuardByte, kGuardBytes, nullptr);
 }

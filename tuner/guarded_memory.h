@@ -1,4 +1,5 @@
-// Device memory between two guard zones that show whether a kernel wrote outside it.
+// Device memory between two guard zones that show whether a kernel wrote outside it. The emulator watches
+// every access itself: there the zones are empty, so that reads outside are found too, and where they happen.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +25,10 @@ class GuardedMemory {
     return *this;
   }
 
-  DevicePtr data() const { return base_ == 0 ? 0 : base_ + kGuardBytes; }
+  DevicePtr data() const { return base_ == 0 ? 0 : base_ + static_cast<DevicePtr>(guard_); }
   int64_t bytes() const { return bytes_; }
   Status fill(uint8_t byte);
+  Status poison(uint8_t byte);  // contents that no kernel may read before it has written them
   // Nothing when both zones are whole, else "256 B before the start" or "16 B past the end" (how far the
   // damage goes).
   Result<std::string> damage() const;
@@ -37,7 +39,7 @@ class GuardedMemory {
   void swap(GuardedMemory& other) noexcept;
   Device* device_ = nullptr;
   DevicePtr base_ = 0;
-  int64_t bytes_ = 0;
+  int64_t bytes_ = 0, guard_ = 0;
 };
 
 }  // namespace rtjit

@@ -32,7 +32,7 @@ Result<Verifier::Outputs> Verifier::run(const Pipeline& pipeline, Prepared& prep
                                         GuardedMemory& workspace, uint8_t poison) {
   Device& device = bench_.device();
   if (Status s = prepared.arguments.poison_outputs(poison); !s) return s.error();
-  if (Status s = workspace.fill(poison); !s) return s.error();
+  if (Status s = workspace.poison(poison); !s) return s.error();
   if (Status s = bench_.launch(pipeline, prepared.arguments, workspace, nullptr); !s) return s.error();
   if (Status s = device.synchronize(nullptr); !s) return s.error();
   return prepared.arguments.read_outputs(device);

@@ -36,7 +36,7 @@ std::vector<TensorArg> DeviceArguments::tensors() const {
 Status DeviceArguments::poison_outputs(uint8_t byte) {
   for (size_t i = 0; i < host_.size(); ++i) {
     if (!host_[i].is_output) continue;
-    if (Status status = memory_[i].fill(byte); !status) return status;
+    if (Status status = memory_[i].poison(byte); !status) return status;
   }
   return {};
 }

@@ -73,7 +73,7 @@ Status CaseOnDevice::pack(const KernelHandle& handle) {
   auto memory = GuardedMemory::allocate(device_, handle.packed_bytes());
   if (!memory) return memory.error();
   packed_ = std::move(*memory);
-  if (Status status = packed_.fill(0xFF); !status) return status;
+  if (Status status = packed_.poison(0xFF); !status) return status;
   std::vector<TensorArg> inputs = pack_arguments();
   if (Status status = handle.pack(inputs, packed_.data(), packed_.bytes(), nullptr); !status) return status;
   if (Status status = device_.synchronize(nullptr); !status) return status;
@@ -81,7 +81,7 @@ Status CaseOnDevice::pack(const KernelHandle& handle) {
   return {};
 }
 
-Status CaseOnDevice::poison_output(uint8_t byte) { return launch_memory_[output_].fill(byte); }
+Status CaseOnDevice::poison_output(uint8_t byte) { return launch_memory_[output_].poison(byte); }
 
 Result<std::vector<unsigned char>> CaseOnDevice::output() const {
   const HostArgument& argument = test_.launch[output_];
@@ -142,7 +142,7 @@ Result<std::vector<unsigned char>> CaseOnDevice::launch_once(const KernelHandle&
   if (!needed) return needed.error();
   auto workspace = GuardedMemory::allocate(device_, *needed);
   if (!workspace) return workspace.error();
-  if (Status status = workspace->fill(poison); !status) return status.error();
+  if (Status status = workspace->poison(poison); !status) return status.error();
   if (Status status = poison_output(poison); !status) return status.error();
   std::vector<TensorArg> arguments = launch_arguments();
   Status status = handle.launch(arguments, packed_.data(), packed_.bytes(), workspace->data(),
