@@ -16,6 +16,7 @@ namespace {
 struct CheckOptions {
   ScopeOptions scope;
   int spread = 4;
+  bool full_size = false;
 };
 
 struct Checked {
@@ -76,7 +77,12 @@ void print(const std::vector<Checked>& results, const Template& tmpl, const Targ
 int run(const CheckOptions& options) {
   auto context = open_scope(options.scope);
   if (!context) return fail(context.error());
-  const ProblemScope& scope = context->scope;
+  ProblemScope& scope = context->scope;
+  if (options.full_size) {
+    auto unscaled = std::make_shared<Template>(*scope.tmpl);
+    unscaled->verify.small.clear();
+    scope.tmpl = std::move(unscaled);
+  }
   const SearchContext search{scope.tmpl, scope.problem, scope.target, scope.facts,
                              gpu_facts(scope.target, scope.device)};
   BinarySource binaries(context->store.get(), compile_pool_factory());
@@ -166,10 +172,15 @@ void add_check(CLI::App& app, Action* action) {
                    "Without --config: configs per stage besides the stored winners")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  verb->add_flag("--full-size", options->full_size,
+                 "Run the problem as it is given, not scaled down by the template's verify.small formulas");
   verb->footer(
-      "--tokens gives the sizes that are run (default 5 and 33); the problem is scaled down by the "
-      "template's\n"
-      "verify.small formulas. Exits non-zero when any result is wrong.");
+      "--tokens gives the sizes that are run (default 5 and 33). Exits with 1 when any result is wrong or "
+      "could not "
+      "be\nchecked.\n\n"
+      "  rtjit check moe_mxfp4 --target sm_90a --problem hidden=512,intermediate=512,experts=8 --full-size "
+      "--tokens 64 "
+      "\\\n      --config stage=gemm1,variant=mma,block_m=16,block_n=64");
   verb->callback([options, action] { *action = [options] { return run(*options); }; });
 }
 
