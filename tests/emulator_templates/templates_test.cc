@@ -10,6 +10,7 @@
 #include "tests/device/cases/config_plan.h"
 #include "tests/device/cases/fp8_test_case.h"
 #include "tests/device/cases/moe_test_case.h"
+#include "tests/emulator_templates/emulated_targets.h"
 
 namespace rtjit::testing {
 namespace {
@@ -22,8 +23,7 @@ using oracle::MoeLayout;
 // Besides the library's choice and the references. Nearly all of the time goes into compiling.
 constexpr size_t kConfigsPerCase = 1;
 
-const std::vector<std::string> kTargets = {"sm_80",   "sm_86",   "sm_89",   "sm_90a",
-                                           "sm_100a", "sm_103a", "sm_120a", "sm_121a"};
+const std::vector<std::string>& kTargets = main_targets();
 
 std::vector<Case> moe_cases() {
   using Ids = Case::Ids;
