@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 
+#include "emulator/cluster.h"
 #include "emulator/execute.h"
 
 namespace rtjit::emu {
@@ -13,23 +14,34 @@ void Launch::fault(Report report_to_keep) {
   stop = true;
 }
 
-void Block::start(Launch* launch, uint32_t linear_index) {
+Block::Block(Cluster* cluster)
+    : races(cluster->races),
+      met_others(cluster->met_others),
+      failed_waits(cluster->failed_waits),
+      cluster_(cluster) {}
+
+void Block::start(Launch* launch, const std::array<uint32_t, 3>& index, uint32_t rank, uint32_t shared_start,
+                  uint32_t shared_bytes) {
   launch_ = launch;
-  linear_index_ = linear_index;
-  const auto& grid = launch->grid;
-  index_ = {linear_index % grid[0], linear_index / grid[0] % grid[1], linear_index / (grid[0] * grid[1])};
+  index_ = index;
+  rank_ = rank;
+  window_base_ = rank << kRankShift;
+  shared_start_ = shared_start;
+  shared_bytes_ = shared_bytes;
+  cluster_shared_bytes_ = cluster_->shared_bytes();
+  cluster_shadow_ = cluster_->shadow();
+  shared_ = cluster_->shared() + shared_start;
+  shadow_ = cluster_shadow_ + shared_start;
   const Program& program = *launch->program;
-  shared_.assign(program.dynamic_shared + launch->dynamic_smem, 0xcd);
-  shadow_.assign(shared_.size(), kUnwritten);
   local_stride_ = program.local_bytes;
   local_.assign(local_stride_ * launch->threads(), 0xcd);
   local_shadow_.assign(local_.size(), kUnwritten);
-  races.start((launch->threads() + 31) / 32, launch->strictness.races ? shared_bytes() : 0);
+  lifetime.clear();
+  remote_uses.clear();
   mbarriers.clear();
   pending.clear();
   if (tensor_memory_) tensor_memory_->start();
-  failed_waits = 0;
-  met_others = launch->cluster[0] * launch->cluster[1] * launch->cluster[2] > 1;
+  met_cluster = false;
   steps_ = 0;
   for (NamedBarrier& barrier : barriers_) barrier = NamedBarrier();
   live_warps_ = (launch->threads() + 31) / 32;
@@ -51,53 +63,63 @@ bool Block::run_slice() {
     if (steps_ > launch_->strictness.steps_per_block) {
       warp.fault(launch_->program->ops[warp.pc], FaultKind::step_budget,
                  fmt::format("the block made {} steps without finishing", steps_));
-    } else if (failed_waits > launch_->strictness.failed_waits_per_block) {
+    } else if (failed_waits > launch_->strictness.failed_waits_per_block * cluster_->size()) {
       warp.fault(launch_->program->ops[warp.pc], FaultKind::deadlock,
                  fmt::format("{} waits on mbarriers in a row found no progress{}", failed_waits,
                              describe_mbarriers()));
     }
   }
-  if (!ran && !finished()) report_deadlock();
-  return !finished();
+  return ran;
 }
 
-// The phases that something is still missing for: a wrong count of bytes shows here.
+// The phases that something is still missing for, in any block of the cluster: a wrong count of bytes shows
+// here.
 std::string Block::describe_mbarriers() const {
   std::string text;
-  for (const auto& [address, barrier] : mbarriers) {
-    if (barrier.pending == barrier.expected && barrier.transactions == 0) continue;
-    if (text.size() > 400) break;
-    std::string bytes;
-    if (barrier.transactions > 0) bytes = fmt::format(" and {} B that no copy brings", barrier.transactions);
-    if (barrier.transactions < 0)
-      bytes = fmt::format(" and has received {} B more than expected", -barrier.transactions);
-    text += fmt::format("; the mbarrier at {:#x} waits for {} of {} arrivals{}", address, barrier.pending,
-                        barrier.expected, bytes);
+  for (uint32_t rank = 0; rank < cluster_->size(); ++rank) {
+    Block& block = cluster_->block(rank);
+    for (const auto& [offset, barrier] : block.mbarriers) {
+      if (barrier.pending == barrier.expected && barrier.transactions == 0) continue;
+      if (text.size() > 400) break;
+      std::string bytes;
+      if (barrier.transactions > 0)
+        bytes = fmt::format(" and {} B that no copy brings", barrier.transactions);
+      if (barrier.transactions < 0)
+        bytes = fmt::format(" and has received {} B more than expected", -barrier.transactions);
+      text += fmt::format("; the mbarrier at {:#x} waits for {} of {} arrivals{}",
+                          block.window_base() + offset, barrier.pending, barrier.expected, bytes);
+    }
   }
   return text;
 }
 
-void Block::report_deadlock() {
-  std::string where;
-  Warp* first = nullptr;
-  for (Warp& warp : warps_) {
-    if (warp.state != WarpState::at_barrier) continue;
-    if (!first) first = &warp;
-    if (where.size() < 400) {
-      where += fmt::format("{}warp {} waits at barrier {} (PTX line {})", where.empty() ? "" : "; ",
-                           warp.index(), warp.barrier_id, warp.waiting_op->line);
-    }
+bool Block::may_have_met(uint32_t linear_index) const {
+  if (met_others) return true;
+  for (uint32_t rank = 0; met_cluster && rank < cluster_->size(); ++rank) {
+    if (cluster_->block(rank).linear_index() == linear_index) return true;
   }
-  first->fault(*first->waiting_op, FaultKind::deadlock, "no warp of the block can go on: " + where);
+  return false;
 }
 
-void Block::warp_exited() {
+void Block::warp_exited(Warp& warp) {
   --live_warps_;
+  lifetime.merge(races.clock(warp.who()));
   if (live_warps_ == 0) {
     finish_copies();
     if (tensor_memory_) tensor_memory_->check_end();
+    cluster_->check_exit(*this, warp);
   }
   for (uint32_t id = 0; id < 16; ++id) release_if_complete(id);
+  cluster_->warp_exited();
+}
+
+uint32_t Block::shared_address_of(uint32_t place) const { return cluster_->address_of(place); }
+
+void Block::note_remote_use(const Warp& warp, const Op& op) {
+  for (RemoteUse& use : remote_uses) {
+    if (use.who == warp.who()) return void(use = {warp.who(), races.clock_of(warp.who()), op.line});
+  }
+  remote_uses.push_back({warp.who(), races.clock_of(warp.who()), op.line});
 }
 
 // Copies out of shared memory end with the block; a copy into it that nobody waited for would write into the
@@ -109,10 +131,17 @@ void Block::finish_copies() {
     if (copy.mbarrier == kNone) {
       copy.land();
     } else if (!copy.arrival && copy.issuer) {
-      Warp& warp = warps_[copy.thread / 32];
+      Warp& warp = (copy.issuing_block ? copy.issuing_block : this)->warps_[copy.thread / 32];
       warp.fault(*copy.issuer, FaultKind::async_early,
                  "the block ended while this copy into its shared memory was in flight",
                  static_cast<int>(copy.thread % 32));
+      return;
+    } else if (copy.issuing_block && copy.issuing_block != this) {
+      copy.issuing_block->warps_[copy.thread / 32].fault(
+          *copy.issuer, FaultKind::use_after_free,
+          fmt::format("block ({},{},{}) has exited before this commit arrives at its mbarrier", index_[0],
+                      index_[1], index_[2]),
+          static_cast<int>(copy.thread % 32));
       return;
     }
   }
@@ -139,7 +168,7 @@ void Block::barrier(Warp& warp, const Op& op, uint32_t id, uint32_t threads, boo
   }
   barrier.expected = threads;
   barrier.arrived += 32;
-  races.release(warp.index(), &barrier.clock);
+  races.release(warp.who(), &barrier.clock);
   if (threads && barrier.arrived > threads)
     return warp.fault(op, FaultKind::barrier,
                       fmt::format("{} threads arrived at barrier {} for {}", barrier.arrived, id, threads));
@@ -178,16 +207,16 @@ void Block::release_if_complete(uint32_t id) {
     Warp& warp = warps_[std::countr_zero(waiting)];
     waiting &= waiting - 1;
     warp.state = WarpState::ready;
-    races.acquire(warp.index(), result.clock);
+    races.acquire(warp.who(), result.clock);
     if (result.reducing)
       finish_barrier_reduction(warp, *warp.waiting_op, result.popc, result.all, result.any);
   }
 }
 
-Mbarrier* Block::find_mbarrier(Warp& warp, const Op& op, uint32_t address, int lane) {
-  auto found = mbarriers.find(address);
+Mbarrier* Block::find_mbarrier(Warp& warp, const Op& op, uint32_t offset, int lane) {
+  auto found = mbarriers.find(offset);
   if (found != mbarriers.end()) return &found->second;
-  uint64_t at = address;
+  uint64_t at = window_base_ + offset;
   warp.fault(op, FaultKind::mbarrier, "there is no initialised mbarrier object at this shared address", lane,
              &at);
   return nullptr;
@@ -200,17 +229,17 @@ void Block::complete_phase_if_done(Mbarrier& barrier) {
   note_progress();
 }
 
-void Block::land_for(uint32_t address, Mbarrier& barrier) {
+void Block::land_for(uint32_t offset, Mbarrier& barrier) {
   uint64_t phase = barrier.phase;
   for (size_t i = 0; i < pending.size() && barrier.phase == phase && !launch_->stop;) {
-    if (pending[i].mbarrier != address) {
+    if (pending[i].mbarrier != offset) {
       ++i;
       continue;
     }
     PendingBulk copy = std::move(pending[i]);
     pending.erase(pending.begin() + static_cast<long>(i));
     copy.land();
-    if (copy.time) RaceDetector::complete(&barrier.clock, copy.thread / 32, copy.time);
+    if (copy.time) RaceDetector::complete(&barrier.clock, copy.who, copy.time);
     barrier.transactions -= copy.bytes;
     if (copy.arrival) --barrier.pending;
     complete_phase_if_done(barrier);
@@ -266,7 +295,7 @@ uint64_t Block::value_of(Special special, uint32_t thread) const {
     case Special::nwarpid:
       return (l.threads() + 31) / 32;
     case Special::smid:
-      return linear_index_ % l.sm_count;
+      return (index_[0] + l.grid[0] * (index_[1] + l.grid[1] * index_[2])) % l.sm_count;
     case Special::nsmid:
       return l.sm_count;
     case Special::gridid:
@@ -306,17 +335,16 @@ uint64_t Block::value_of(Special special, uint32_t thread) const {
     case Special::cluster_nctaid_z:
       return l.cluster[2];
     case Special::cluster_ctarank:
-      return index_[0] % l.cluster[0] +
-             l.cluster[0] * (index_[1] % l.cluster[1] + l.cluster[1] * (index_[2] % l.cluster[2]));
+      return rank_;
     case Special::cluster_nctarank:
       return l.cluster[0] * l.cluster[1] * l.cluster[2];
     case Special::is_explicit_cluster:
-      return l.cluster[0] * l.cluster[1] * l.cluster[2] > 1;
+      return cluster_->size() > 1 || l.program->required_cluster[0] != 0;
     case Special::dynamic_smem_size:
       return l.dynamic_smem;
     case Special::total_smem_size:
     case Special::aggr_smem_size:
-      return shared_.size();
+      return shared_bytes_;
     case Special::reserved_smem_begin:
       return 0;
     case Special::reserved_smem_end:

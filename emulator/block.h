@@ -21,9 +21,10 @@
 namespace rtjit::emu {
 
 struct Strictness {
-  bool uninitialised_global = true;  // reads of global memory that nobody wrote
-  bool races = true;                 // unordered accesses of different warps to shared memory
-  bool silicon_sums = false;         // mma.sync adds as an H200 does, bit for bit; wgmma always does
+  bool uninitialised_global = true;    // reads of global memory that nobody wrote
+  bool races = true;                   // unordered accesses of different warps to shared memory
+  bool non_portable_clusters = false;  // clusters of up to 16 blocks, as after the driver's opt-in
+  bool silicon_sums = false;           // mma.sync adds as an H200 does, bit for bit; wgmma always does
   uint64_t steps_per_block = uint64_t(4) << 30;
   uint64_t failed_waits_per_block = 100000;  // mbarrier waits in a row without any progress: a deadlock
 };
@@ -53,34 +54,55 @@ struct Mbarrier {
   uint32_t expected = 0, pending = 0;
   int64_t transactions = 0;
   uint64_t phase = 0;
-  RaceDetector::Clock clock{};  // what those who arrived had done
+  Clock clock;  // what those who arrived had done
 };
 
-// An asynchronous bulk or tensor copy: `land` does it, when a wait needs it.
+class Block;
+class Cluster;
+
+// An asynchronous bulk or tensor copy: `land` does it, when a wait needs it. It is kept by the block whose
+// mbarrier it completes on, or whose thread waits for its group.
 struct PendingBulk {
   uint32_t mbarrier = kNone;       // shared address of the barrier it completes on, or kNone
   uint32_t bytes = 0;              // for complete_tx
   bool arrival = false;            // counts as an arrival instead
   uint32_t thread = 0, group = 0;  // for bulk groups
+  uint32_t reduced = kNone;        // red.async: where its element lies in the target's shared memory
   const Op* issuer = nullptr;
-  uint32_t time = 0;  // the issuing warp's clock, of copies into shared memory
+  Block* issuing_block = nullptr;  // null: the one that keeps it
+  Block *source = nullptr,
+        *target = nullptr;     // whose shared memory it reads and writes, where it can be another's
+  uint32_t who = 0, time = 0;  // of copies into shared memory: the issuing warp, and its clock
   std::function<void()> land;
 };
 
 class Block {
  public:
-  // Prepares for one block of the launch; storage is kept between blocks.
-  void start(Launch* launch, uint32_t linear_index);
-  // Runs every warp for a while. False when nothing is left to run.
+  explicit Block(Cluster* cluster);
+  // Prepares for one block of the launch; its shared memory begins at `shared_start` of the cluster's.
+  void start(Launch* launch, const std::array<uint32_t, 3>& index, uint32_t rank, uint32_t shared_start,
+             uint32_t shared_bytes);
+  // Runs every warp for a while. False when none could run.
   bool run_slice();
   bool finished() const { return live_warps_ == 0 || launch_->stop; }
 
   Launch& launch() { return *launch_; }
   const std::array<uint32_t, 3>& index() const { return index_; }
-  uint32_t linear_index() const { return linear_index_; }
-  uint32_t shared_bytes() const { return static_cast<uint32_t>(shared_.size()); }
-  uint8_t* shared(uint32_t offset) { return shared_.data() + offset; }
-  uint8_t* shared_shadow(uint32_t offset) { return shadow_.data() + offset; }
+  uint32_t linear_index() const {
+    return index_[0] + launch_->grid[0] * (index_[1] + launch_->grid[1] * index_[2]);
+  }
+  Cluster& cluster() { return *cluster_; }
+  uint32_t rank() const { return rank_; }
+  std::vector<Warp>& warps() { return warps_; }
+  bool exited() const { return live_warps_ == 0; }
+
+  uint32_t shared_bytes() const { return shared_bytes_; }
+  uint8_t* shared(uint32_t offset) { return shared_ + offset; }
+  uint8_t* shared_shadow(uint32_t offset) { return shadow_ + offset; }
+  // Where it begins among the shared addresses of the cluster, and in the cluster's storage (which is what
+  // the race detector counts).
+  uint32_t window_base() const { return window_base_; }
+  uint32_t shared_start() const { return shared_start_; }
   uint8_t* local(uint32_t thread, uint64_t offset) { return local_.data() + thread * local_stride_ + offset; }
   uint8_t* local_shadow(uint32_t thread, uint64_t offset) {
     return local_shadow_.data() + thread * local_stride_ + offset;
@@ -91,23 +113,31 @@ class Block {
   void barrier(Warp& warp, const Op& op, uint32_t id, uint32_t threads, bool wait);
   // bar.red: predicates of all threads that arrived are combined; read by the warps when released.
   void barrier_reduce(Warp& warp, const Op& op, uint32_t id, uint32_t threads, uint32_t bits);
-  void warp_exited();
+  void warp_exited(Warp& warp);
 
-  RaceDetector races;
-  // The offset of shared memory whose shadow this is, or kNone for other memory.
-  uint32_t shared_offset_of(const uint8_t* shadow) const {
-    auto offset = static_cast<uint64_t>(shadow - shadow_.data());
-    return reinterpret_cast<uintptr_t>(shadow) >= reinterpret_cast<uintptr_t>(shadow_.data()) &&
-                   offset < shadow_.size()
-               ? static_cast<uint32_t>(offset)
-               : kNone;
+  RaceDetector& races;  // of the cluster
+  // The place in the cluster's shared memory whose shadow this is, or kNone for other memory.
+  uint32_t shared_place_of(const uint8_t* shadow) const {
+    uint64_t offset = reinterpret_cast<uintptr_t>(shadow) - reinterpret_cast<uintptr_t>(cluster_shadow_);
+    return offset < cluster_shared_bytes_ ? static_cast<uint32_t>(offset) : kNone;
   }
+  uint32_t shared_address_of(uint32_t place) const;  // of such a place
+  // What all its warps knew when they exited, and what must have been executed before: for the cluster's
+  // checks.
+  Clock lifetime;
+  // The latest use of this block's shared memory by each warp of another block.
+  struct RemoteUse {
+    uint32_t who = 0, time = 0;
+    int32_t line = 0;
+  };
+  std::vector<RemoteUse> remote_uses;
+  void note_remote_use(const Warp& warp, const Op& op);
 
-  std::map<uint32_t, Mbarrier> mbarriers;  // by shared address
-  Mbarrier* find_mbarrier(Warp& warp, const Op& op, uint32_t address, int lane);
+  std::map<uint32_t, Mbarrier> mbarriers;  // by offset in shared memory
+  Mbarrier* find_mbarrier(Warp& warp, const Op& op, uint32_t offset, int lane);
   void complete_phase_if_done(Mbarrier& barrier);
   // Lands the copies that complete on this mbarrier, until its phase ends.
-  void land_for(uint32_t address, Mbarrier& barrier);
+  void land_for(uint32_t offset, Mbarrier& barrier);
   std::vector<PendingBulk> pending;
   // Lands the bulk groups of a thread except its newest `keep`.
   void land_groups(uint32_t thread, uint32_t committed, uint32_t keep);
@@ -116,11 +146,14 @@ class Block {
     if (!tensor_memory_) tensor_memory_ = std::make_unique<TensorMemory>(this);
     return *tensor_memory_;
   }
-  // Whether the block did anything (an atomic, a strong access, a fence) by which it may have waited for
-  // another.
-  bool met_others = false;
+  // Whether the block did anything by which it may have waited for another: one of its cluster
+  // (barrier.cluster, an mbarrier), or any (an atomic, a strong access, a fence), which counts for its whole
+  // cluster.
+  bool met_cluster = false;
+  bool& met_others;  // of the cluster
+  bool may_have_met(uint32_t linear_index) const;
   void note_progress() { failed_waits = 0; }
-  uint64_t failed_waits = 0;
+  uint64_t& failed_waits;  // of the cluster
 
   uint64_t value_of(Special special, uint32_t thread) const;
 
@@ -131,16 +164,17 @@ class Block {
     uint32_t waiting = 0;  // warps
     bool reducing = false;
     uint32_t popc = 0, all = 1, any = 0;
-    RaceDetector::Clock clock{};
+    Clock clock;
   };
   void release_if_complete(uint32_t id);
-  void report_deadlock();
   std::string describe_mbarriers() const;
   void finish_copies();
   Launch* launch_ = nullptr;
-  uint32_t linear_index_ = 0;
+  Cluster* cluster_;
+  uint32_t rank_ = 0, window_base_ = 0, shared_start_ = 0, shared_bytes_ = 0, cluster_shared_bytes_ = 0;
   std::array<uint32_t, 3> index_{};
-  std::vector<uint8_t> shared_, shadow_, local_, local_shadow_;
+  uint8_t *shared_ = nullptr, *shadow_ = nullptr, *cluster_shadow_ = nullptr;
+  std::vector<uint8_t> local_, local_shadow_;
   uint64_t local_stride_ = 0;
   std::vector<Warp> warps_;
   uint32_t live_warps_ = 0;
@@ -154,11 +188,13 @@ template <ptx::Space S>
 inline uint8_t* Warp::locate(const Op& op, uint64_t address, int lane, uint32_t bytes, uint32_t align,
                              Access access, uint8_t** shadow) {
   if constexpr (S == ptx::Space::shared) {
-    if (address + bytes <= block_->shared_bytes() && (address & (align - 1)) == 0) [[likely]] {
-      *shadow = block_->shared_shadow(static_cast<uint32_t>(address));
-      return block_->shared(static_cast<uint32_t>(address));
+    // An aligned access just below the block's memory ends at offset -1, which is not below its size either.
+    uint64_t offset = address - block_->window_base();
+    if (offset + (bytes - 1) < block_->shared_bytes() && (address & (align - 1)) == 0) [[likely]] {
+      *shadow = block_->shared_shadow(static_cast<uint32_t>(offset));
+      return block_->shared(static_cast<uint32_t>(offset));
     }
-    return locate_generic(op, kSharedWindow + (address & 0xffffffff), lane, bytes, align, access, shadow);
+    return locate_shared(op, static_cast<uint32_t>(address), lane, bytes, align, true, shadow);
   } else if constexpr (S == ptx::Space::global) {
     if (address - cached_start_ + bytes <= cached_bytes_ && address >= cached_start_ &&
         (address & (align - 1)) == 0 && !(cached_read_only_ && access != Access::read)) [[likely]] {
@@ -182,10 +218,11 @@ inline bool Warp::check_written(const Op& op, const uint8_t* shadow, uint32_t by
     if (shadow[i] == kWritten) [[likely]]
       continue;
     uint64_t at = address + i;
-    FaultKind kind = shadow[i] == kPending    ? FaultKind::async_early
+    bool pending = shadow[i] == kPending || shadow[i] == kReducing;
+    FaultKind kind = pending                  ? FaultKind::async_early
                      : shadow[i] == kMbarrier ? FaultKind::mbarrier
                                               : FaultKind::uninitialised;
-    const char* what = shadow[i] == kPending ? "an asynchronous copy into this memory has not been waited for"
+    const char* what = pending ? "an asynchronous copy into this memory has not been waited for"
                        : shadow[i] == kMbarrier ? "an mbarrier object is read as ordinary data"
                                                 : "nobody has written this byte before it is read";
     fault(op, kind, fmt::format("reading {} B: byte {}: {}", bytes, i, what), lane, &at);

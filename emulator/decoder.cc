@@ -134,12 +134,12 @@ int Decoder::register_width(const Operand& o) const {
   return type.bits <= 32 ? 32 : type.bits;
 }
 
-uint32_t Decoder::constant(uint64_t value, int bits) {
+uint32_t Decoder::constant(uint64_t value, int bits, bool is_shared_address) {
   if (bits > 1 && bits < 64) value &= (uint64_t(1) << bits) - 1;
   int width = bits == 1 ? 1 : bits <= 32 ? 32 : 64;
-  auto [it, added] = state_.constant_ids.try_emplace({value, width},
+  auto [it, added] = state_.constant_ids.try_emplace({value, width, is_shared_address},
                                                      static_cast<uint32_t>(state_.program->constants.size()));
-  if (added) state_.program->constants.push_back({0, static_cast<uint8_t>(width), value});
+  if (added) state_.program->constants.push_back({0, static_cast<uint8_t>(width), value, is_shared_address});
   return State::kConstant | it->second;
 }
 
@@ -238,7 +238,7 @@ uint32_t Decoder::source(const Operand& o, int bits, Type::Kind kind) {
         fail(fmt::format("'{}' has no address", o.name));
         return kNone;
       }
-      return constant(s->address + static_cast<uint64_t>(o.value), bits);
+      return constant(s->address + static_cast<uint64_t>(o.value), bits, s->space == Space::shared);
     }
     case Operand::Kind::special: {
       auto found = specials().find(o.name);
@@ -309,7 +309,7 @@ Decoder::Address Decoder::address(const Operand& o) {
       return result;
     }
     result.space = s->space;
-    result.slot = constant(s->address, 64);
+    result.slot = constant(s->address, 64, s->space == Space::shared);
     result.wide = true;
   } else if (base.kind == Operand::Kind::reg) {
     result.wide = register_width(base) == 64;

@@ -76,7 +76,7 @@ class Decoder {
   uint32_t predicate_source(const ptx::Operand& operand,
                             bool* negated);  // *negated null: negation is an error
   uint32_t predicate_destination(const ptx::Operand& operand);
-  uint32_t constant(uint64_t value, int bits);
+  uint32_t constant(uint64_t value, int bits, bool is_shared_address = false);
   // The width class of a register operand: 1, 32 or 64; 0 when it is not a register.
   int register_width(const ptx::Operand& operand) const;
   int declared_bits(const ptx::Operand& operand) const;  // 16 for %rs, 0 when not a register

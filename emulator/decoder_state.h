@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "emulator/control_flow.h"
@@ -21,7 +22,7 @@ struct Decoder::State {
 
   // While decoding, operand fields hold virtual ids: registers as they are, others with a tag.
   static constexpr uint32_t kConstant = 0x80000000, kSpecial = 0x40000000, kIndex = 0x3fffffff;
-  std::map<std::pair<uint64_t, int>, uint32_t> constant_ids;
+  std::map<std::tuple<uint64_t, int, bool>, uint32_t> constant_ids;  // value, width, shared address
   std::map<std::pair<int, bool>, uint32_t> special_ids;
 
   // Replaces virtual ids by offsets; lays out constants and special registers behind the registers.

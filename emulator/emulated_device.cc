@@ -155,6 +155,10 @@ class DeviceImplementation : public EmulatedDevice {
     return emu::encode(request, out);
   }
 
+  Status encode_im2col_map(const Im2colMapRequest& request, TensorMapBytes* out) const override {
+    return emu::encode_im2col(request, out);
+  }
+
   Result<StreamHandle> create_stream() override {
     std::lock_guard lock(mutex_);
     return reinterpret_cast<StreamHandle>(++last_stream_);
@@ -261,6 +265,10 @@ class DeviceImplementation : public EmulatedDevice {
     launch.grid = config.grid;
     launch.block = config.block;
     launch.cluster = config.cluster;
+    // A kernel that requires a cluster is launched with it, whether or not the launch names it.
+    if (const auto& required = program->required_cluster;
+        required[0] && config.cluster == decltype(config.cluster){1, 1, 1})
+      std::copy(required, required + 3, launch.cluster.begin());
     launch.dynamic_smem = config.dynamic_smem;
     launch.sm_count = static_cast<uint32_t>(std::max(1, info_.sm_count));
     launch.parameters = parameters;

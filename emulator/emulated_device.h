@@ -5,6 +5,7 @@
 #include <string>
 
 #include "emulator/block.h"
+#include "emulator/tensor_map.h"
 #include "runtime/device.h"
 
 namespace rtjit {
@@ -30,6 +31,8 @@ class EmulatedDevice : public Device {
   // How many arguments a kernel of this device takes; launch() reads that many.
   virtual size_t parameter_count(const Kernel& kernel) const = 0;
   virtual EmulatorStatistics statistics() const = 0;
+  // A tensor map for im2col copies, for this device alone; tile maps are the Device's encode_tensor_map.
+  virtual Status encode_im2col_map(const Im2colMapRequest& request, TensorMapBytes* out) const = 0;
 };
 
 Result<std::unique_ptr<EmulatedDevice>> make_emulated_device_with(const Target& target,

@@ -82,6 +82,7 @@ Status Emulator::launch(const std::string& kernel, Dim grid, Dim block, uint32_t
   LaunchConfig config;
   config.grid = {grid.x, grid.y, grid.z};
   config.block = {block.x, block.y, block.z};
+  config.cluster = {cluster_.x, cluster_.y, cluster_.z};
   config.dynamic_smem = shared;
   keep(device_->launch(**found, config, pointers.data(), nullptr));
   return status_;

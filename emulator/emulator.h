@@ -69,6 +69,12 @@ class Emulator {
     return launch(kernel, grid, block, shared, values.data(), sizeof...(Args));
   }
 
+  // Clusters of that many blocks for the launches that follow.
+  Emulator& cluster(Dim blocks) {
+    cluster_ = blocks;
+    return *this;
+  }
+
   const Status& status() const { return status_; }
   EmulatedDevice& device() { return *device_; }
   const std::string& ptx() const { return ptx_; }
@@ -95,6 +101,7 @@ class Emulator {
                 size_t count);
   void keep(const Status& status);
 
+  Dim cluster_ = 1;
   std::string target_, ptx_;
   Status status_;
   std::unique_ptr<EmulatedDevice> device_;

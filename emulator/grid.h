@@ -1,4 +1,4 @@
-// Runs a whole grid: blocks spread over the host's cores.
+// Runs a whole grid: clusters of blocks spread over the host's cores.
 #pragma once
 
 #include "base/result.h"

@@ -21,11 +21,17 @@ inline constexpr uint64_t kSharedWindow = 0x7e00'0000'0000;
 inline constexpr uint64_t kLocalWindow = 0x7e01'0000'0000;
 inline constexpr uint64_t kParamWindow = 0x7e02'0000'0000;
 
+// Within the shared window, the memory of the block with rank r in its cluster begins at r << kRankShift, for
+// all blocks of the cluster alike: code that clears a bit of an address to reach the neighbour is at work in
+// the field.
+inline constexpr int kRankShift = 24;
+
 // What a byte of memory is, in its shadow.
 inline constexpr uint8_t kUnwritten = 0;
 inline constexpr uint8_t kWritten = 1;
 inline constexpr uint8_t kPending = 2;   // an asynchronous copy will write it
 inline constexpr uint8_t kMbarrier = 3;  // part of an mbarrier object
+inline constexpr uint8_t kReducing = 4;  // asynchronous reductions will change it
 
 class GlobalMemory {
  public:

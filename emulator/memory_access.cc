@@ -7,7 +7,7 @@ namespace rtjit::emu {
 bool report_conflict(Warp& w, const Op& op, const RaceDetector::Conflict& conflict, const char* wants,
                      int lane) {
   const char* other = conflict.other_wrote ? "wrote" : "read";
-  u64 address = conflict.offset;
+  u64 address = w.block().shared_address_of(conflict.offset);
   auto report = [&](FaultKind kind, std::string detail) {
     w.fault(op, kind, std::move(detail), lane, &address);
   };
@@ -53,7 +53,7 @@ bool check_writers(Warp& w, const Op& op, u64 address, u32 bytes, int lane, Path
             lane, &at);
     return false;
   }
-  if (writer.block != block.linear_index() && !block.met_others) {
+  if (writer.block != block.linear_index() && !block.may_have_met(writer.block)) {
     w.fault(op, FaultKind::race,
             fmt::format(
                 "this block {} global memory that {} wrote in this launch, and has done nothing that could "

@@ -29,10 +29,8 @@ inline bool is_written(const uint8_t* shadow, u32 bytes) {
   return word == kAll;
 }
 
-inline std::string who_raced(const Block& block, const RaceDetector::Conflict& conflict) {
-  if (block.races.is_agent(conflict.other_warp)) return "an asynchronous tcgen05 operation";
-  return fmt::format("warp {}", conflict.other_warp);
-}
+// Who accessed first, seen from a block of the same cluster.
+std::string who_raced(Block& block, const RaceDetector::Conflict& conflict);
 
 // Reports a conflict on shared memory. `wants`: "reads", "writes". Always false.
 bool report_conflict(Warp& w, const Op& op, const RaceDetector::Conflict& conflict, const char* wants,
@@ -46,15 +44,15 @@ template <bool Write, Proxy P = Proxy::generic>
 inline bool check_race(Warp& w, const Op& op, const uint8_t* shadow, u32 bytes, int lane,
                        int of_lane = kWholeWarp, bool unchanged = false) {
   Block& block = w.block();
-  u32 offset = block.shared_offset_of(shadow);
+  u32 offset = block.shared_place_of(shadow);
   if (offset == kNone || !block.launch().strictness.races) return true;
   RaceDetector::Conflict conflict;
   if constexpr (P == Proxy::async)
-    conflict = Write ? block.races.write_async(w.index(), offset, bytes, op.line, of_lane)
-                     : block.races.read_async(w.index(), offset, bytes, op.line, of_lane);
+    conflict = Write ? block.races.write_async(w.who(), offset, bytes, op.line, of_lane)
+                     : block.races.read_async(w.who(), offset, bytes, op.line, of_lane);
   else
-    conflict = Write ? block.races.write(w.index(), offset, bytes, op.line, of_lane, unchanged)
-                     : block.races.read(w.index(), offset, bytes, op.line, of_lane);
+    conflict = Write ? block.races.write(w.who(), offset, bytes, op.line, of_lane, unchanged)
+                     : block.races.read(w.who(), offset, bytes, op.line, of_lane);
   if (!conflict.found()) [[likely]]
     return true;
   return report_conflict(w, op, conflict, Write ? "writes" : "reads", lane);
@@ -132,11 +130,16 @@ inline ptx::Space decode_address(Decoder& d, size_t index) {
   return a.space;
 }
 
-// The state space of ld, st and atom; `none` is generic.
-inline ptx::Space take_space(Decoder& d) {
+// The state space of ld, st and atom; `none` is generic. So is .shared::cluster: *cluster then tells that
+// addresses count from the start of the shared window, which the caller adds to op.imm.
+inline ptx::Space take_space(Decoder& d, bool* cluster) {
   using ptx::Space;
   if (d.take("global")) return Space::global;
-  if (d.take("shared") || d.take("shared::cta") || d.take("shared::cluster")) return Space::shared;
+  if (d.take("shared") || d.take("shared::cta")) return Space::shared;
+  if (d.take("shared::cluster")) {
+    *cluster = true;
+    return Space::none;
+  }
   if (d.take("local")) return Space::local;
   if (d.take("param") || d.take("param::entry") || d.take("param::func")) return Space::param;
   if (d.take("const")) return Space::constant;

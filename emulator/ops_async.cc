@@ -8,10 +8,11 @@
 
 namespace rtjit::emu {
 
-bool mark_pending(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int lane, u64 address, Proxy proxy) {
+bool mark_pending(Warp& w, const Op& op, const SharedPlace& place, u32 bytes, int lane, Proxy proxy) {
+  uint8_t* shadow = place.shadow();
   for (u32 i = 0; i < bytes; ++i) {
     if (shadow[i] <= kWritten) continue;
-    u64 at = address + i;
+    u64 at = kSharedWindow + place.address() + i;
     w.fault(op, shadow[i] == kMbarrier ? FaultKind::mbarrier : FaultKind::async_early,
             shadow[i] == kMbarrier ? "an mbarrier object is overwritten by an asynchronous copy"
                                    : "two asynchronous copies into the same memory are in flight",
@@ -25,6 +26,19 @@ bool mark_pending(Warp& w, const Op& op, uint8_t* shadow, u32 bytes, int lane, u
   return true;
 }
 
+void note_issuer(Warp& w, PendingBulk* copy) {
+  copy->who = w.who();
+  copy->time = w.block().races.clock_of(w.who());
+}
+
+void note_arrival(const SharedPlace& place, u32 bytes, u32 who, u32 time, int32_t line) {
+  place.block->races.arrived(who, time, place.block->shared_start() + place.offset, bytes, line, true);
+}
+
+void note_reduction(const SharedPlace& place, u32 bytes) {
+  place.block->races.forget(place.block->shared_start() + place.offset, bytes);
+}
+
 void copy_with_shadow(uint8_t* to, uint8_t* to_shadow, const uint8_t* from, const uint8_t* from_shadow,
                       u32 bytes) {
   std::memcpy(to, from, bytes);
@@ -32,7 +46,35 @@ void copy_with_shadow(uint8_t* to, uint8_t* to_shadow, const uint8_t* from, cons
   for (u32 i = 0; i < bytes; ++i) to_shadow[i] = from_shadow[i] == kWritten ? kWritten : kUnwritten;
 }
 
-u32 shared_offset(u64 address) { return static_cast<u32>(address & 0xffffffff); }
+std::string who_raced(Block& block, const RaceDetector::Conflict& conflict) {
+  const RaceDetector& races = block.races;
+  u32 who = conflict.other_who, rank = races.rank_of(who);
+  std::string name =
+      races.is_agent(who) ? "an asynchronous tcgen05 operation" : fmt::format("warp {}", races.warp_of(who));
+  if (rank == block.rank()) return name;
+  const auto& i = block.cluster().block(rank).index();
+  return fmt::format("{} of block ({},{},{})", name, i[0], i[1], i[2]);
+}
+
+SharedPlace shared_place_anywhere(Warp& w, const Op& op, u32 at, int lane, u32 bytes, u32 align, bool own) {
+  u64 generic = kSharedWindow + at;
+  if (at & (align - 1)) {
+    w.fault(op, FaultKind::misaligned,
+            fmt::format("an access of {} B needs an address that is a multiple of {}", bytes, align), lane,
+            &generic);
+    return {};
+  }
+  Block* owner = w.shared_owner(op, at, lane, own);
+  if (!owner) return {};
+  u32 offset = at - owner->window_base();
+  if (u64(offset) + bytes > owner->shared_bytes()) {
+    w.fault(op, FaultKind::out_of_bounds,
+            fmt::format("{} B at offset {} of {} B of shared memory", bytes, offset, owner->shared_bytes()),
+            lane, &generic);
+    return {};
+  }
+  return {owner, offset};
+}
 
 namespace {
 
@@ -45,11 +87,12 @@ void land_async(Warp& w, const Warp::AsyncCopy& copy, u32 arrival) {
   // These copies go through the generic proxy. Only the lane that waited has the data; behind an mbarrier,
   // whoever waits on it has.
   if (block.launch().strictness.races) {
+    u32 place = block.shared_start() + copy.destination;
     if (arrival) {
-      block.races.arrived(w.index(), arrival, copy.destination, copy.bytes, copy.line, false);
+      block.races.arrived(w.who(), arrival, place, copy.bytes, copy.line, false);
     } else {
-      block.races.forget(copy.destination, copy.bytes);
-      block.races.write(w.index(), copy.destination, copy.bytes, copy.line, copy.lane);
+      block.races.forget(place, copy.bytes);
+      block.races.write(w.who(), place, copy.bytes, copy.line, copy.lane);
     }
   }
   uint8_t *to = block.shared(copy.destination), *shadow = block.shared_shadow(copy.destination);
@@ -91,17 +134,15 @@ void run_cp_async(Warp& w, const Op& op) {
     if (source_bytes > bytes)
       return w.fault(op, FaultKind::out_of_bounds,
                      fmt::format("cp.async source size {} is larger than {}", source_bytes, bytes), l);
-    u64 address = kSharedWindow + shared_offset(to);
-    uint8_t* shadow = nullptr;
-    if (!w.locate_generic(op, address, l, bytes, bytes, Access::write, &shadow)) return;
-    if (!mark_pending(w, op, shadow, bytes, l, address, Proxy::generic)) return;
+    SharedPlace place = shared_place(w, op, to, l, bytes, bytes, true);
+    if (!place.block || !mark_pending(w, op, place, bytes, l, Proxy::generic)) return;
     if (source_bytes) {
       uint8_t* source_shadow = nullptr;
       if (!w.locate_generic(op, from, l, source_bytes, bytes, Access::read, &source_shadow)) return;
       if (!check_blocks_read(w, op, from, source_bytes, l, Path::ordinary)) return;
     }
     w.async_copies.push_back(
-        {from, shared_offset(to), bytes, source_bytes, w.async_groups[l], op.line, static_cast<uint8_t>(l)});
+        {from, place.offset, bytes, source_bytes, w.async_groups[l], op.line, static_cast<uint8_t>(l)});
   });
 }
 
@@ -130,11 +171,11 @@ void decode_cp_async(Decoder& d) {
     d.op.run = [](Warp& w, const Op& op) {
       each_lane(w.exec, [&](int l) {
         if (w.stop) return;
-        u32 address = shared_offset(lane_address(w, op, l));
-        Mbarrier* barrier = w.block().find_mbarrier(w, op, address, l);
+        SharedPlace place = shared_place(w, op, lane_address(w, op, l), l, 8, 8, true);
+        Mbarrier* barrier = place.block ? place.block->find_mbarrier(w, op, place.offset, l) : nullptr;
         if (!barrier) return;
-        u32 time = w.block().races.time(w.index());
-        w.block().races.release(w.index(), &barrier->clock);
+        u32 time = w.block().races.clock_of(w.who());
+        w.block().races.release(w.who(), &barrier->clock);
         if (!op.small) ++barrier->pending;
         // The arrival happens when all copies of this lane that were issued so far have landed.
         std::vector<Warp::AsyncCopy> mine;
@@ -144,7 +185,7 @@ void decode_cp_async(Decoder& d) {
         mine.assign(split, copies.end());
         copies.erase(split, copies.end());
         PendingBulk pending;
-        pending.mbarrier = address;
+        pending.mbarrier = place.offset;
         pending.arrival = true;
         Warp* warp = &w;
         pending.land = [warp, mine, time] {
@@ -185,20 +226,39 @@ void decode_cp_async(Decoder& d) {
 }
 
 // --- mbarrier ---
-enum class Action : u32 { init, inval, expect_tx, complete_tx, arrive, arrive_drop, arrive_expect };
+enum class Action : u32 {
+  init,
+  inval,
+  expect_tx,
+  complete_tx,
+  arrive,
+  arrive_drop,
+  arrive_expect,
+  drop_expect
+};
+constexpr u32 kNoComplete = 1 << 4;  // in mods: the arrival must not be the phase's last
 
-void arrive(Warp& w, const Op& op, Mbarrier& barrier, u32 count, bool drop, int lane, u64 address) {
+// The state that arrivals return: the phase, and the arrivals that it still waited for (at most 2^20 - 1).
+constexpr int kPendingBits = 20;
+u64 state_of(const Mbarrier& barrier) { return barrier.phase << kPendingBits | barrier.pending; }
+
+void arrive(Warp& w, const Op& op, Block& owner, Mbarrier& barrier, u32 count, bool drop, int lane,
+            u64 address) {
   if (count > barrier.pending) {
     return w.fault(op, FaultKind::mbarrier,
                    fmt::format("{} arrivals, but the phase waits for only {} more of {}", count,
                                barrier.pending, barrier.expected),
                    lane, &address);
   }
-  w.block().races.release(w.index(), &barrier.clock);
+  w.block().races.release(w.who(), &barrier.clock);
+  if ((op.mods & kNoComplete) && count == barrier.pending)
+    return w.fault(op, FaultKind::mbarrier,
+                   fmt::format("{} arrivals with .noComplete are the last that the phase waits for", count),
+                   lane, &address);
   barrier.pending -= count;
   if (drop) barrier.expected -= count;
-  w.block().note_progress();
-  w.block().complete_phase_if_done(barrier);
+  owner.note_progress();
+  owner.complete_phase_if_done(barrier);
 }
 
 // False after a fault.
@@ -212,36 +272,36 @@ bool check_transactions(Warp& w, const Op& op, const Mbarrier& barrier, int lane
   return false;
 }
 
-// The list: count or transaction bytes, when given.
+// The list: count or transaction bytes, when given. small: the mbarrier may be another block's
 void run_mbarrier(Warp& w, const Op& op) {
   auto action = static_cast<Action>(op.mods & 15);
   const u32* list = w.program().lists.data() + op.list;
   each_lane(w.exec, [&](int l) {
     if (w.stop) return;
-    Block& block = w.block();
-    u32 address = shared_offset(lane_address(w, op, l));
-    u64 generic = kSharedWindow + address;
+    SharedPlace place = shared_place(w, op, lane_address(w, op, l), l, 8, 8, !op.small);
+    if (!place.block) return;
+    Block& block = *place.block;
+    u64 generic = kSharedWindow + place.address();
     u32 operand = op.list_size ? w.reg<u32>(list[0])[l] : 1;
     if (action == Action::init) {
-      uint8_t* shadow = nullptr;
-      if (!w.locate_generic(op, generic, l, 8, 8, Access::write, &shadow)) return;
-      if (block.mbarriers.count(address))
+      if (block.mbarriers.count(place.offset))
         return w.fault(op, FaultKind::mbarrier,
                        "an mbarrier object is already here; it needs mbarrier.inval first", l, &generic);
       if (operand == 0 || operand > 0xfffff)
         return w.fault(op, FaultKind::mbarrier,
                        fmt::format("count {} is out of range (1 to 1,048,575)", operand), l, &generic);
-      std::memset(shadow, kMbarrier, 8);
-      block.mbarriers[address] = {operand, operand, 0, 0};
+      std::memset(place.shadow(), kMbarrier, 8);
+      block.mbarriers[place.offset] = {operand, operand, 0, 0, {}};
       return;
     }
-    Mbarrier* barrier = block.find_mbarrier(w, op, address, l);
+    Mbarrier* barrier = block.find_mbarrier(w, op, place.offset, l);
     if (!barrier) return;
-    u64 phase = barrier->phase;
+    if (&block != &w.block()) block.note_remote_use(w, op);
+    u64 state = state_of(*barrier);
     switch (action) {
       case Action::inval:
-        block.mbarriers.erase(address);
-        std::memset(block.shared_shadow(address), kUnwritten, 8);
+        block.mbarriers.erase(place.offset);
+        std::memset(place.shadow(), kUnwritten, 8);
         return;
       case Action::expect_tx:
         barrier->transactions += operand;
@@ -252,20 +312,21 @@ void run_mbarrier(Warp& w, const Op& op) {
         block.complete_phase_if_done(*barrier);
         return;
       case Action::arrive_expect:
+      case Action::drop_expect:
         barrier->transactions += operand;
         if (!check_transactions(w, op, *barrier, l, generic)) return;
-        arrive(w, op, *barrier, 1, false, l, generic);
+        arrive(w, op, block, *barrier, 1, action == Action::drop_expect, l, generic);
         break;
       case Action::arrive:
-        arrive(w, op, *barrier, operand, false, l, generic);
+        arrive(w, op, block, *barrier, operand, false, l, generic);
         break;
       case Action::arrive_drop:
-        arrive(w, op, *barrier, operand, true, l, generic);
+        arrive(w, op, block, *barrier, operand, true, l, generic);
         break;
       default:
         break;
     }
-    if (op.d != kNone) w.reg<u64>(op.d)[l] = phase;
+    if (op.d != kNone) w.reg<u64>(op.d)[l] = state;
   });
 }
 
@@ -276,13 +337,13 @@ void run_wait(Warp& w, const Op& op) {
   Block& block = w.block();
   each_lane(w.exec, [&](int l) {
     if (w.stop) return;
-    u32 address = shared_offset(lane_address(w, op, l));
-    Mbarrier* barrier = block.find_mbarrier(w, op, address, l);
+    SharedPlace place = shared_place(w, op, lane_address(w, op, l), l, 8, 8, true);
+    Mbarrier* barrier = place.block ? block.find_mbarrier(w, op, place.offset, l) : nullptr;
     if (!barrier) return;
     u32 slot = w.program().lists[op.list];
-    if (u64 state = parity ? barrier->phase : w.reg<u64>(slot)[l];
+    if (u64 state = parity ? barrier->phase : w.reg<u64>(slot)[l] >> kPendingBits;
         state != barrier->phase && state + 1 != barrier->phase) {
-      u64 at = address;
+      u64 at = kSharedWindow + place.address();
       return w.fault(
           op, FaultKind::mbarrier,
           fmt::format("phase error: the state is of phase {}, the mbarrier is in phase {}; only the "
@@ -292,16 +353,17 @@ void run_wait(Warp& w, const Op& op) {
     }
     auto waits = [&] {
       return parity ? (barrier->phase & 1) == (w.reg<u32>(slot)[l] & 1)
-                    : barrier->phase == w.reg<u64>(slot)[l];
+                    : barrier->phase == w.reg<u64>(slot)[l] >> kPendingBits;
     };
-    if (waits()) block.land_for(address, *barrier);
+    if (waits()) block.land_for(place.offset, *barrier);
     bool passed = !waits();
-    if (passed) block.races.acquire(w.index(), barrier->clock);
+    if (passed) block.races.acquire(w.who(), barrier->clock);
     done |= u32(passed) << l;
   });
   if (w.stop) return;
   if (done) {
     block.note_progress();
+    block.met_cluster = true;
   } else {
     ++block.failed_waits;
     w.stop = true;  // others must run before it can come true
@@ -310,16 +372,33 @@ void run_wait(Warp& w, const Op& op) {
 }
 
 void decode_mbarrier(Decoder& d) {
+  bool cluster = false;
   auto take_scope = [&] {
-    while (d.take_one_of({"release", "acquire", "relaxed", "cta", "cluster", "shared", "shared::cta",
-                          "shared::cluster"}) >= 0) {
+    while (true) {
+      if (d.take("shared::cluster"))
+        cluster = true;
+      else if (d.take_one_of({"release", "acquire", "relaxed", "cta", "cluster", "shared", "shared::cta"}) <
+               0)
+        return;
     }
   };
-  if (d.take("pending_count")) return d.fail("mbarrier.pending_count is not supported");
+  if (d.take("pending_count")) {
+    d.take("b64");
+    d.expect_operands(2, 2);
+    d.op.d = d.destination(0, 32);
+    d.op.a = d.source(1, 64);
+    d.op.run = [](Warp& w, const Op& op) {
+      const u64* state = w.reg<u64>(op.a);
+      for_lanes(w, w.reg<u32>(op.d),
+                [=](int l) { return static_cast<u32>(state[l] & ((1u << kPendingBits) - 1)); });
+    };
+    return;
+  }
   int wait = d.take_one_of({"test_wait", "try_wait"});
   if (wait >= 0) {
     bool parity = d.take("parity");
     take_scope();
+    if (cluster) return d.fail("the mbarrier of another block cannot be waited for");
     d.take("b64");
     d.expect_operands(3, 4);
     d.op.d = d.predicate_destination(d.operand(0));
@@ -333,25 +412,26 @@ void decode_mbarrier(Decoder& d) {
   int name = d.take_one_of({"init", "inval", "expect_tx", "complete_tx", "arrive", "arrive_drop"});
   if (name < 0) return d.fail("this mbarrier operation is not known");
   auto action = static_cast<Action>(name);
-  if (d.take("noComplete")) return d.fail(".noComplete is not supported");
-  if (d.take("expect_tx")) {
-    if (action != Action::arrive) return d.fail("arrive_drop.expect_tx is not supported");
-    action = Action::arrive_expect;
-  }
+  bool arrives = action == Action::arrive || action == Action::arrive_drop;
+  if (arrives && d.take("expect_tx"))
+    action = action == Action::arrive ? Action::arrive_expect : Action::drop_expect;
+  u32 no_complete = arrives && d.take("noComplete") ? kNoComplete : 0;
   take_scope();
   d.take("b64");
-  d.op.mods = static_cast<u32>(action);
-  bool has_result =
-      action == Action::arrive || action == Action::arrive_drop || action == Action::arrive_expect;
+  if (cluster && (action == Action::init || action == Action::inval))
+    return d.fail("an mbarrier is initialised and invalidated by its own block");
+  d.op.small = cluster;
+  d.op.mods = static_cast<u32>(action) | no_complete;
   // The state may be left out when the barrier is another block's.
-  bool state = has_result && d.operand_count() > 0 && d.operand(0).kind != Operand::Kind::address;
+  bool state = arrives && d.operand_count() > 0 && d.operand(0).kind != Operand::Kind::address;
   size_t next = state ? 1 : 0;
   if (state) d.op.d = d.destination(0, 64);
+  if (cluster && d.op.d != kNone) return d.fail("the state of another block's mbarrier cannot be returned");
   decode_address(d, next++);
   if (next < d.operand_count())
     d.add_list(d.source(next, 32));
   else if (action == Action::init || action == Action::expect_tx || action == Action::complete_tx ||
-           action == Action::arrive_expect)
+           action == Action::arrive_expect || action == Action::drop_expect || no_complete)
     d.fail("a count is missing");
   d.op.run = run_mbarrier;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "emulator/async_copy.h"
 #include "emulator/double_nan.h"
 #include "emulator/memory_access.h"
 
@@ -90,14 +91,18 @@ void run_atomic(Warp& w, const Op& op) {
   bool result = op.mods >> 16 & 1, shared = op.mods >> 17 & 1;
   const u32* results = list + count;
   const u32* third = what == Operation::compare_exchange ? list + (result ? 2 : 1) * count : nullptr;
-  w.block().races.synchronise(w.index());
+  w.block().races.synchronise(w.who());
+  w.block().met_cluster = true;
   if (!shared) w.block().met_others = true;
   each_lane(w.exec, [&](int l) {
     if (w.stop) return;
     u64 address = lane_address(w, op, l);
     if (shared) address = kSharedWindow + (address & 0xffffffff);
     uint8_t* shadow = nullptr;
-    uint8_t* p = w.locate_generic(op, address, l, bytes * count, bytes * count, Access::atomic, &shadow);
+    uint8_t* p =
+        shared
+            ? w.locate_shared(op, static_cast<u32>(address), l, bytes * count, bytes * count, true, &shadow)
+            : w.locate_generic(op, address, l, bytes * count, bytes * count, Access::atomic, &shadow);
     if (!p) return;
     bool is_global = (address >> 40) != (kSharedWindow >> 40);
     if (!is_written(shadow, bytes * count) && !w.check_written(op, shadow, bytes * count, l, address)) return;
@@ -123,17 +128,18 @@ void run_atomic(Warp& w, const Op& op) {
 
 void decode_atomic(Decoder& d) {
   bool result = d.in().parts[0] == "atom";
-  if (d.take("async")) return d.fail("red.async is not supported");
+  if (d.take("async")) return decode_reduce_async(d);
   Space space = Space::none;
   int operation = -1, vector = 1;
-  bool policy = false;
+  bool policy = false, cluster = false;
   std::optional<Type> type;
   while (!d.peek_modifier().empty() && !type) {
     std::string_view m = d.peek_modifier();
-    if (Space s = take_space(d); s != Space::none) {
+    if (Space s = take_space(d, &cluster); s != Space::none) {
       space = s;
       continue;
     }
+    if (d.peek_modifier() != m) continue;
     if (int found = d.take_one_of({"add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas"});
         found >= 0) {
       operation = found;
@@ -165,6 +171,7 @@ void decode_atomic(Decoder& d) {
   size_t wanted = first + 2 + (what == Operation::compare_exchange);
   d.expect_operands(wanted, wanted + policy);
   decode_address(d, first);
+  if (cluster) d.op.imm += kSharedWindow;
   auto elements = [&](const Operand& o) {
     return o.kind == Operand::Kind::vector ? o.elements : std::vector<Operand>{o};
   };

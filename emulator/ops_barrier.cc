@@ -1,5 +1,7 @@
-// bar and barrier: sync, arrive, red, warp.sync; barrier.cluster for clusters of one block.
-#include "emulator/block.h"
+// bar and barrier: sync, arrive, red, warp.sync; barrier.cluster.
+#include <bit>
+
+#include "emulator/cluster.h"
 #include "emulator/lane_ops.h"
 #include "emulator/ops_warp.h"
 
@@ -29,21 +31,39 @@ void run_reduce(Warp& w, const Op& op) {
   w.block().barrier_reduce(w, op, uniform(w, op.a), uniform(w, op.b), bits);
 }
 
+// small: 1 acquires or releases (not .relaxed), 2 .aligned
+void run_cluster(Warp& w, const Op& op, bool wait) {
+  u32 alive = w.valid & ~w.exited;
+  if ((op.small & 2) && w.exec != alive)
+    return w.fault(op, FaultKind::barrier,
+                   fmt::format("{} of the warp's {} live threads reached this .aligned barrier.cluster",
+                               std::popcount(w.exec), std::popcount(alive)));
+  if (wait)
+    w.block().cluster().wait(w, op, op.small & 1);
+  else
+    w.block().cluster().arrive(w, op, op.small & 1);
+}
+
+void decode_cluster_barrier(Decoder& d) {
+  int form = d.take_one_of({"arrive", "wait"});
+  if (form < 0) return d.fail("barrier.cluster needs .arrive or .wait");
+  bool relaxed = form == 0 && d.take("relaxed");
+  if (!relaxed) d.take(form == 0 ? "release" : "acquire");
+  d.op.small = static_cast<uint8_t>(u32(!relaxed) | u32(d.take("aligned")) << 1);
+  d.expect_operands(0, 0);
+  d.op.run = form == 0 ? Handler([](Warp& w, const Op& op) { run_cluster(w, op, false); })
+                       : Handler([](Warp& w, const Op& op) { run_cluster(w, op, true); });
+}
+
 void decode_barrier(Decoder& d) {
   if (d.take("cluster")) {
-    d.skip_modifiers();
-    d.op.run = [](Warp& w, const Op& op) {
-      const auto& c = w.block().launch().cluster;
-      if (c[0] * c[1] * c[2] > 1)
-        w.fault(op, FaultKind::unsupported, "clusters of more than one block are not emulated yet");
-    };
-    return;
+    return decode_cluster_barrier(d);
   }
   if (d.take("warp")) {
     d.take("sync");
     d.op.a = d.source(0, 32);
     d.op.run = [](Warp& w, const Op& op) {
-      if (check_members(w, op, w.reg<u32>(op.a))) w.block().races.order_lanes(w.index());
+      if (check_members(w, op, w.reg<u32>(op.a))) w.block().races.order_lanes(w.who());
     };
     return;
   }

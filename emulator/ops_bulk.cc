@@ -1,5 +1,6 @@
-// cp.async.bulk without a tensor map: global to shared (completing on an mbarrier), shared to global and
-// reductions (in bulk groups), groups and their waits.
+// cp.async.bulk without a tensor map: global to shared, to one block or several of the cluster, and shared to
+// shared of another block (completing on an mbarrier); shared to global and reductions (in bulk groups);
+// groups and their waits.
 #include <cstring>
 
 #include "emulator/async_copy.h"
@@ -11,44 +12,97 @@ namespace {
 using ptx::Operand;
 using ptx::Space;
 
-// list: size, mbarrier. a: destination, b: source
+u64 base_of(Warp& w, u32 slot, bool wide, int lane) {
+  return wide ? w.reg<u64>(slot)[lane] : w.reg<u32>(slot)[lane];
+}
+
+bool check_size(Warp& w, const Op& op, u32 bytes, int lane) {
+  if (bytes % 16 == 0) return true;
+  w.fault(op, FaultKind::misaligned,
+          fmt::format("a bulk copy of {} B; its size must be a multiple of 16", bytes), lane);
+  return false;
+}
+
+// Applies `source` to `target`, both in shared memory; what nobody wrote is reported.
+void reduce_shared(Warp& w, const Op& op, int lane, const SharedPlace& target, const SharedPlace& source,
+                   u32 bytes, ReduceOperation operation, ReduceType type) {
+  if (!is_written(source.shadow(), bytes) &&
+      !w.check_written(op, source.shadow(), bytes, lane, kSharedWindow + source.address()))
+    return;
+  for (u32 i = 0; i < bytes; i += bytes_of(type)) {
+    SharedPlace to = {target.block, target.offset + i}, from = {source.block, source.offset + i};
+    reduce_element(to.data(), from.data(), operation, type);
+  }
+  finish_reduction(target, bytes);
+}
+
+// list: size, mbarrier, mask of blocks (multicast). a: destination, b: source. mods: 0 the mbarrier's address
+// has 64 bits, 1 multicast, 2 the source is shared memory, 3 its address has 64 bits, 4 everything is in the
+// own block, 5-8 reduction, 9-12 its type
 void run_load(Warp& w, const Op& op) {
   const u32* list = w.program().lists.data() + op.list;
-  bool wide_to = op.mods & kWideBase, wide_barrier = op.mods & 1;
+  bool from_shared = op.mods & 4, own = op.mods & 16;
   each_lane(w.exec, [&](int l) {
     if (w.stop) return;
-    Block& block = w.block();
-    u32 to = shared_offset((wide_to ? w.reg<u64>(op.a)[l] : w.reg<u32>(op.a)[l]) +
-                           static_cast<u64>(static_cast<s32>(op.imm)));
-    u64 from = w.reg<u64>(op.b)[l] + static_cast<u64>(static_cast<s64>(op.imm) >> 32);
+    u64 to = base_of(w, op.a, op.mods & kWideBase, l) + static_cast<u64>(static_cast<s32>(op.imm));
+    u64 from =
+        base_of(w, op.b, !from_shared || (op.mods & 8), l) + static_cast<u64>(static_cast<s64>(op.imm) >> 32);
     u32 bytes = w.reg<u32>(list[0])[l];
-    u32 barrier_address =
-        shared_offset(wide_barrier ? w.reg<u64>(list[1])[l] : w.reg<u32>(list[1])[l]) + op.target;
-    if (bytes % 16 != 0)
-      return w.fault(op, FaultKind::misaligned,
-                     fmt::format("a bulk copy of {} B; its size must be a multiple of 16", bytes), l);
-    if (!block.find_mbarrier(w, op, barrier_address, l)) return;
-    uint8_t *shadow = nullptr, *source_shadow = nullptr;
-    if (!w.locate_generic(op, kSharedWindow + to, l, bytes, 16, Access::write, &shadow)) return;
-    if (!w.locate_generic(op, from, l, bytes, 16, Access::read, &source_shadow)) return;
-    if (!check_blocks_read_span(w, op, from, bytes, l, Path::async)) return;
-    if (!mark_pending(w, op, shadow, bytes, l, to, Proxy::async)) return;
-    PendingBulk copy;
-    copy.mbarrier = barrier_address;
-    copy.bytes = bytes;
-    copy.thread = w.thread_index(l);
-    copy.issuer = &op;
-    GlobalMemory* memory = block.launch().memory;
-    Block* owner = &block;
-    const u32 issuing_warp = w.index(), time = block.races.time(issuing_warp);
-    const int32_t line = op.line;
-    copy.time = time;
-    copy.land = [=] {
-      owner->races.arrived(issuing_warp, time, to, bytes, line, true);
-      copy_with_shadow(owner->shared(to), owner->shared_shadow(to), memory->data(from), memory->shadow(from),
-                       bytes);
-    };
-    block.pending.push_back(std::move(copy));
+    u64 barrier_address = base_of(w, list[1], op.mods & 1, l) + op.target;
+    if (!check_size(w, op, bytes, l)) return;
+    SharedPlace place = shared_place(w, op, to, l, bytes, 16, own);
+    if (!place.block) return;
+    SharedPlace barrier = shared_place(w, op, barrier_address, l, 8, 8, own);
+    if (!barrier.block) return;
+    if (barrier.block != place.block)
+      return w.fault(op, FaultKind::mbarrier,
+                     "the mbarrier of a copy must be in the block that the copy writes to", l);
+    SharedPlace source;
+    if (from_shared) {
+      source = shared_place(w, op, from, l, bytes, 16, true);
+      if (!source.block) return;
+      if (!check_race<false, Proxy::async>(w, op, source.shadow(), bytes, l, l)) return;
+    } else {
+      uint8_t* source_shadow = nullptr;
+      if (!w.locate_generic(op, from, l, bytes, 16, Access::read, &source_shadow)) return;
+      if (!check_blocks_read_span(w, op, from, bytes, l, Path::async)) return;
+    }
+    GlobalMemory* memory = w.block().launch().memory;
+    auto operation = static_cast<ReduceOperation>(op.mods >> 5 & 15);
+    auto type = static_cast<ReduceType>(op.mods >> 9 & 15);
+    Warp* warp = &w;
+    const Op* issuer = &op;
+    u32 mask = op.mods & 2 ? w.reg<u32>(list[2])[l] & 0xffff : 1u << place.block->rank();
+    for_destinations(w, op, l, mask, [&](Block& block) {
+      SharedPlace target{&block, place.offset};
+      if (!block.find_mbarrier(w, op, barrier.offset, l)) return;
+      bool reduces = operation != ReduceOperation::none;
+      if (reduces ? !mark_reducing(w, op, target, bytes, l, Proxy::async)
+                  : !mark_pending(w, op, target, bytes, l, Proxy::async))
+        return;
+      PendingBulk copy;
+      if (reduces) copy.reduced = target.offset;
+      copy.mbarrier = barrier.offset;
+      copy.bytes = bytes;
+      copy.thread = w.thread_index(l);
+      copy.issuer = &op;
+      copy.issuing_block = &w.block();
+      copy.source = source.block;
+      copy.target = &block;
+      note_issuer(w, &copy);
+      copy.land = [=, who = copy.who, time = copy.time] {
+        if (reduces) {
+          note_reduction(target, bytes);
+          return reduce_shared(*warp, *issuer, l, target, source, bytes, operation, type);
+        }
+        note_arrival(target, bytes, who, time, issuer->line);
+        if (source.block)
+          copy_with_shadow(target.data(), target.shadow(), source.data(), source.shadow(), bytes);
+        else
+          copy_with_shadow(target.data(), target.shadow(), memory->data(from), memory->shadow(from), bytes);
+      };
+      block.pending.push_back(std::move(copy));
+    });
   });
 }
 
@@ -60,16 +114,13 @@ void run_store(Warp& w, const Op& op) {
     if (w.stop) return;
     Block& block = w.block();
     u64 to = w.reg<u64>(op.a)[l] + static_cast<u64>(static_cast<s32>(op.imm));
-    u32 from = shared_offset((wide_from ? w.reg<u64>(op.b)[l] : w.reg<u32>(op.b)[l]) +
-                             static_cast<u64>(static_cast<s64>(op.imm) >> 32));
+    u64 from = base_of(w, op.b, wide_from, l) + static_cast<u64>(static_cast<s64>(op.imm) >> 32);
     u32 bytes = w.reg<u32>(list[0])[l];
-    if (bytes % 16 != 0)
-      return w.fault(op, FaultKind::misaligned,
-                     fmt::format("a bulk copy of {} B; its size must be a multiple of 16", bytes), l);
-    uint8_t *shadow = nullptr, *source_shadow = nullptr;
+    if (!check_size(w, op, bytes, l)) return;
+    uint8_t* shadow = nullptr;
     if (!w.locate_generic(op, to, l, bytes, 16, Access::write, &shadow)) return;
-    if (!w.locate_generic(op, kSharedWindow + from, l, bytes, 16, Access::read, &source_shadow)) return;
-    if (!check_race<false, Proxy::async>(w, op, source_shadow, bytes, l, l)) return;
+    SharedPlace place = shared_place(w, op, from, l, bytes, 16, true);
+    if (!place.block || !check_race<false, Proxy::async>(w, op, place.shadow(), bytes, l, l)) return;
     auto operation = static_cast<ReduceOperation>(op.target & 0xff);
     auto type = static_cast<ReduceType>(op.target >> 8 & 0xff);
     PendingBulk copy;
@@ -77,13 +128,12 @@ void run_store(Warp& w, const Op& op) {
     copy.group = w.bulk_groups[l];
     copy.issuer = &op;
     GlobalMemory* memory = block.launch().memory;
-    Block* owner = &block;
     Warp* warp = &w;
     const Op* issuer = &op;
     copy.land = [=] {
-      const uint8_t* source = owner->shared(from);
-      if (!is_written(owner->shared_shadow(from), bytes) &&
-          !warp->check_written(*issuer, owner->shared_shadow(from), bytes, l, kSharedWindow + from))
+      const uint8_t* source = place.data();
+      if (!is_written(place.shadow(), bytes) &&
+          !warp->check_written(*issuer, place.shadow(), bytes, l, kSharedWindow + place.address()))
         return;
       if (operation == ReduceOperation::none) {
         if (!note_blocks_write_span(*warp, *issuer, to, source, bytes, l)) return;
@@ -113,6 +163,23 @@ bool take_reduction(Decoder& d, ReduceOperation* operation, ReduceType* type) {
   return true;
 }
 
+// Into shared memory there are fewer.
+bool take_shared_reduction(Decoder& d, ReduceOperation* operation, ReduceType* type) {
+  if (!take_reduction(d, operation, type)) return false;
+  switch (*operation) {
+    case ReduceOperation::add:
+      return *type == ReduceType::u32_ || *type == ReduceType::s32_ || *type == ReduceType::u64_;
+    case ReduceOperation::min:
+    case ReduceOperation::max:
+      return *type == ReduceType::u32_ || *type == ReduceType::s32_;
+    case ReduceOperation::inc:
+    case ReduceOperation::dec:
+      return *type == ReduceType::u32_;
+    default:
+      return *type == ReduceType::b32;
+  }
+}
+
 }  // namespace
 
 void decode_bulk_copy(Decoder& d) {
@@ -135,26 +202,36 @@ void decode_bulk_copy(Decoder& d) {
     return;
   }
   if (d.take("prefetch")) {
+    if (d.take("tensor")) return decode_tensor_prefetch(d);
     d.skip_modifiers();
     d.op.run = [](Warp&, const Op&) {};
     return;
   }
   if (d.take("tensor")) return decode_tensor_copy(d, reduce);
-  if (d.take("shared::cluster") || d.take("shared::cta")) {
-    if (!d.take("global")) return d.fail("only copies from global memory are supported here");
+  bool cluster = d.take("shared::cluster");
+  if (cluster || d.take("shared::cta")) {
+    bool from_shared = cluster && d.take("shared::cta");
+    if (!from_shared && !d.take("global")) return d.fail("this direction of a bulk copy is not supported");
     if (!d.take("mbarrier::complete_tx::bytes")) return d.fail("the completion mechanism is not known");
-    if (d.has_modifier("multicast::cluster")) return d.fail("multicast is not supported");
+    ReduceOperation operation = ReduceOperation::none;
+    ReduceType type = ReduceType::u32_;
+    if (reduce && (!from_shared || !take_shared_reduction(d, &operation, &type)))
+      return d.fail("this reduction is not known");
+    bool multicast = !from_shared && d.take("multicast::cluster"), policy = d.has_modifier("L2::cache_hint");
     d.take_cache_hints();
-    d.expect_operands(4, 5);
+    d.expect_operands(4 + multicast, 4 + multicast + policy);
     Decoder::Address to = d.address(0), from = d.address(1), barrier = d.address(3);
     d.op.a = to.slot;
     d.op.b = from.slot;
     d.add_list(d.source(2, 32));
     d.add_list(barrier.slot);
+    if (multicast) d.add_list(d.source(4, 16));
     d.op.target = static_cast<u32>(barrier.offset);
-    d.op.mods = (to.wide ? kWideBase : 0) | u32(barrier.wide);
+    d.op.mods = (to.wide ? kWideBase : 0) | u32(barrier.wide) | u32(multicast) << 1 | u32(from_shared) << 2 |
+                u32(from.wide) << 3 | u32(!cluster) << 4 | static_cast<u32>(operation) << 5 |
+                static_cast<u32>(type) << 9;
     d.op.imm = static_cast<u64>(from.offset) << 32 | static_cast<u32>(to.offset);
-    if (!from.wide) return d.fail("the source address needs 64 bits");
+    if (!from.wide && !from_shared) return d.fail("the source address needs 64 bits");
     d.op.run = run_load;
     return;
   }

@@ -104,13 +104,13 @@ void decode_fence(Decoder& d) {
   if (async)
     d.op.run = [](Warp& w, const Op& op) {
       w.block().launch().async_fenced.store(true, std::memory_order_relaxed);
-      if (!op.small) w.block().races.fence_async_proxy(w.index());
+      if (!op.small) w.block().races.fence_async_proxy(w.who());
     };
   else if (proxy)
     d.op.run = run_nothing;
   else
     d.op.run = [](Warp& w, const Op&) {
-      w.block().races.synchronise(w.index());
+      w.block().races.synchronise(w.who());
       w.block().met_others = true;
     };
 }

@@ -27,7 +27,7 @@ void run_ldmatrix(Warp& w, const Op& op) {
       u32 bytes = format == 1 ? 8 : format == 2 ? 12 : 16;
       const uint8_t* p = nullptr;
       uint8_t* shadow = nullptr;
-      p = w.locate_generic(op, address, lane, 16, 16, Access::read, &shadow);
+      p = w.locate<ptx::Space::shared>(op, address & 0xffffffff, lane, 16, 16, Access::read, &shadow);
       if (!p || (!is_written(shadow, bytes) && !w.check_written(op, shadow, bytes, lane, address))) return;
       if (!check_race<false>(w, op, shadow, bytes, lane)) return;
       if (format == 0) {
@@ -69,7 +69,8 @@ void run_stmatrix(Warp& w, const Op& op) {
       int lane = static_cast<int>(m * 8 + r);
       u64 address = kSharedWindow + (lane_address(w, op, lane) & 0xffffffff);
       uint8_t* shadow = nullptr;
-      uint8_t* p = w.locate_generic(op, address, lane, 16, 16, Access::write, &shadow);
+      uint8_t* p =
+          w.locate<ptx::Space::shared>(op, address & 0xffffffff, lane, 16, 16, Access::write, &shadow);
       if (!p || !mark_written(w, op, shadow, 16, lane, address)) return;
       uint16_t row[8];
       for (u32 c = 0; c < 8; ++c) {

@@ -1,6 +1,7 @@
 // Loads and stores of every state space, with vectors and cache hints.
 #include <cstring>
 
+#include "emulator/async_copy.h"
 #include "emulator/memory_access.h"
 
 namespace rtjit::emu {
@@ -32,7 +33,8 @@ inline void put(Warp& w, u32 slot, int lane, const uint8_t* from, u32 mods) {
 
 template <Space S>
 void order_strong(Warp& w) {
-  w.block().races.synchronise(w.index());
+  w.block().races.synchronise(w.who());
+  w.block().met_cluster = true;
   if constexpr (S == Space::global || S == Space::none) w.block().met_others = true;
 }
 
@@ -173,7 +175,8 @@ bool take_ordering(Decoder& d) {
 
 void decode_access(Decoder& d, bool load) {
   if (take_ordering(d)) d.op.mods |= kStrong;
-  Space space = take_space(d);
+  bool cluster = false;
+  Space space = take_space(d, &cluster);
   bool non_coherent = d.take("nc");
   d.take("unified");
   bool policy = d.has_modifier("L2::cache_hint");
@@ -195,6 +198,7 @@ void decode_access(Decoder& d, bool load) {
   if (static_cast<u32>(type.bits / 8 * vector) > kMostBytes)
     return d.fail(fmt::format("an access is at most {} bytes", kMostBytes));
   Space symbol_space = decode_address(d, address_index);
+  if (cluster) d.op.imm += kSharedWindow;
   // Parameters of calls live in local memory.
   if (space == Space::param && symbol_space == Space::local) space = Space::local;
   for (const Operand& element : elements) {
@@ -225,7 +229,7 @@ void decode_access(Decoder& d, bool load) {
 void add_memory_instructions(InstructionTable& table) {
   table["ld"] = table["ldu"] = [](Decoder& d) { decode_access(d, true); };
   table["st"] = [](Decoder& d) {
-    if (d.take("async")) return d.fail("st.async is not supported");
+    if (d.take("async")) return decode_store_async(d);
     decode_access(d, false);
   };
 }

@@ -1,7 +1,7 @@
-// mov (including packing and unpacking), cvta, isspacep, clocks.
+// mov (including packing and unpacking), cvta, isspacep, mapa, getctarank, clocks.
 #include <chrono>
 
-#include "emulator/block.h"
+#include "emulator/cluster.h"
 #include "emulator/lane_ops.h"
 
 namespace rtjit::emu {
@@ -74,6 +74,13 @@ void decode_mov(Decoder& d) {
                                  });
     return;
   }
+  if (type.kind == Kind::pred && from.kind == Operand::Kind::special && from.name == "%is_explicit_cluster") {
+    d.op.d = d.predicate_destination(to);
+    d.op.run = [](Warp& w, const Op& op) {
+      w.write_pred(op.d, w.block().value_of(Special::is_explicit_cluster, 0) ? ~0u : 0u);
+    };
+    return;
+  }
   if (type.kind == Kind::pred) {
     bool negated = false;
     d.op.a = d.predicate_source(from, &negated);
@@ -138,12 +145,23 @@ void decode_cvta(Decoder& d) {
 
 void decode_isspacep(Decoder& d) {
   bool global = d.take("global"), constant = !global && d.take("const"), known = true;
+  bool own = d.peek_modifier() == "shared" || d.peek_modifier() == "shared::cta";
   u64 window = global || constant ? 0 : window_of(d, &known);
   if (!known || constant) return d.fail("this state space is not supported");
   d.expect_operands(2, 2);
   d.op.d = d.predicate_destination(d.operand(0));
   d.op.a = d.source(1, 64);
   d.op.imm = window;
+  if (own) {
+    d.op.run = [](Warp& w, const Op& op) {
+      const u64* a = w.reg<u64>(op.a);
+      Block& block = w.block();
+      u64 first = kSharedWindow + block.window_base(),
+          bytes = block.cluster().size() == 1 ? u64(1) << 32 : 1 << kRankShift;
+      w.write_pred(op.d, lanes_where([=](int l) { return a[l] - first < bytes; }));
+    };
+    return;
+  }
   d.op.run = [](Warp& w, const Op& op) {
     const u64* a = w.reg<u64>(op.a);
     u64 expected = op.imm;
@@ -154,12 +172,63 @@ void decode_isspacep(Decoder& d) {
   };
 }
 
+// mapa: the address of the same place in another block of the cluster. imm: 1 within the shared window, else
+// generic; small: 64-bit registers
+void run_mapa(Warp& w, const Op& op) {
+  u32 blocks = w.block().cluster().size();
+  const u32* rank = w.reg<u32>(op.b);
+  each_lane(w.exec, [&](int l) {
+    if (w.stop) return;
+    u64 address = op.small ? w.reg<u64>(op.a)[l] : w.reg<u32>(op.a)[l];
+    if (!op.imm && address >> 32 != kSharedWindow >> 32)
+      return w.fault(op, FaultKind::invalid_address, "mapa needs an address of shared memory", l, &address);
+    if (!w.shared_owner(op, static_cast<u32>(address), l, false)) return;
+    if (rank[l] >= blocks)
+      return w.fault(op, FaultKind::out_of_bounds,
+                     fmt::format("mapa to the block with rank {} of a cluster of {} blocks", rank[l], blocks),
+                     l);
+    u64 mapped = (address & ~(u64(0xff) << kRankShift)) | u64(rank[l]) << kRankShift;
+    if (blocks == 1) mapped = address;
+    if (op.small)
+      w.reg<u64>(op.d)[l] = mapped;
+    else
+      w.reg<u32>(op.d)[l] = static_cast<u32>(mapped);
+  });
+}
+
+void run_getctarank(Warp& w, const Op& op) {
+  each_lane(w.exec, [&](int l) {
+    if (w.stop) return;
+    u64 address = op.small ? w.reg<u64>(op.a)[l] : w.reg<u32>(op.a)[l];
+    if (!op.imm && address >> 32 != kSharedWindow >> 32)
+      return w.fault(op, FaultKind::invalid_address, "getctarank needs an address of shared memory", l,
+                     &address);
+    Block* owner = w.shared_owner(op, static_cast<u32>(address), l, false);
+    if (owner) w.reg<u32>(op.d)[l] = owner->rank();
+  });
+}
+
+void decode_cluster_address(Decoder& d) {
+  bool map = d.in().parts[0] == "mapa";
+  d.op.imm = d.take("shared::cluster");
+  Type type = d.take_type();
+  if (type.bits != 32 && type.bits != 64) return d.fail("the type must be .u32 or .u64");
+  if (!d.op.imm && type.bits == 32) return d.fail("only 64-bit generic addresses are supported");
+  d.expect_operands(map ? 3 : 2, map ? 3 : 2);
+  d.op.d = d.destination(0, map ? type.bits : 32);
+  d.op.a = d.source(1, type.bits);
+  if (map) d.op.b = d.source(2, 32);
+  d.op.small = type.bits == 64;
+  d.op.run = map ? run_mapa : run_getctarank;
+}
+
 }  // namespace
 
 void add_move_instructions(InstructionTable& table) {
   table["mov"] = decode_mov;
   table["cvta"] = decode_cvta;
   table["isspacep"] = decode_isspacep;
+  table["mapa"] = table["getctarank"] = decode_cluster_address;
 }
 
 }  // namespace rtjit::emu

@@ -2,6 +2,7 @@
 #include "emulator/ops_tcgen05.h"
 
 #include <bit>
+#include <cstring>
 
 #include "emulator/async_copy.h"
 
@@ -10,8 +11,36 @@ namespace rtjit::emu {
 u32 take_cta_group(Decoder& d) {
   int group = d.take_one_of({"cta_group::1", "cta_group::2"});
   if (group < 0) d.fail("tcgen05 needs .cta_group::1 or .cta_group::2");
-  if (group == 1) d.fail(".cta_group::2 is not supported");
   return static_cast<u32>(group + 1);
+}
+
+std::vector<Block*> blocks_of_group(Warp& w, const Op& op, u32 group, int lane) {
+  Block& block = w.block();
+  if (group == 1) return {&block};
+  Cluster& cluster = block.cluster();
+  u32 even = block.rank() & ~1u;
+  if (even + 1 >= cluster.size()) {
+    w.fault(
+        op, FaultKind::resources,
+        fmt::format(".cta_group::2 needs the other block of a pair; the block has rank {} in a cluster of {}",
+                    block.rank(), cluster.size()),
+        lane);
+    return {};
+  }
+  if (block.rank() != even) {
+    w.fault(op, FaultKind::unsupported, "with .cta_group::2 only the even block of the pair may issue this",
+            lane);
+    return {};
+  }
+  std::vector<Block*> blocks = {&cluster.block(even), &cluster.block(even + 1)};
+  for (Block* member : blocks) {
+    if (!member->exited()) continue;
+    const auto& i = member->index();
+    w.fault(op, FaultKind::use_after_free,
+            fmt::format("tensor memory of block ({},{},{}), which has exited", i[0], i[1], i[2]), lane);
+    return {};
+  }
+  return blocks;
 }
 
 void add_tensor_address(Decoder& d, const ptx::Operand& operand) {
@@ -49,6 +78,38 @@ bool check_columns(Warp& w, const Op& op, u32 columns) {
   return false;
 }
 
+// The warp tries again when others have run.
+void retry(Warp& w) {
+  w.next_pc = w.pc;
+  w.stop = true;
+  ++w.block().failed_waits;
+}
+
+// The second half of an allocation in a pair: both blocks' n-th allocation must have begun, with the same
+// size and place. Returns whether it is complete; else it will be tried again, or is a fault.
+bool meet_other_block(Warp& w, const Op& op, TensorMemory& memory, u32 columns) {
+  Cluster& cluster = w.block().cluster();
+  u32 rank = w.block().rank() ^ 1;
+  if (rank >= cluster.size()) {
+    blocks_of_group(w, op, 2, 0);  // reports it
+    return false;
+  }
+  const std::vector<u32>& theirs = cluster.block(rank).tensor_memory().pair_sizes;
+  size_t n = memory.pair_sizes.size();
+  if (theirs.size() < n) {
+    retry(w);
+    return false;
+  }
+  if (theirs[n - 1] != columns) {
+    w.fault(
+        op, FaultKind::tensor_memory,
+        fmt::format("the blocks of a pair allocate {} and {} columns together; both must ask for the same",
+                    columns, theirs[n - 1]));
+    return false;
+  }
+  return true;
+}
+
 // a: where the address is written, list: columns. small: cta_group
 void run_alloc(Warp& w, const Op& op) {
   if (!whole_warp(w, op)) return;
@@ -58,29 +119,39 @@ void run_alloc(Warp& w, const Op& op) {
   if (!memory.check_group(w, op, op.small) || !same_in_all_lanes(w, op, columns, "the number of columns") ||
       !check_columns(w, op, columns[0]))
     return;
-  if (memory.relinquished)
-    return w.fault(op, FaultKind::tensor_memory,
-                   "tensor memory is allocated after tcgen05.relinquish_alloc_permit");
-  if (columns[0] > memory.last_columns)
-    return w.fault(
-        op, FaultKind::tensor_memory,
-        fmt::format("{} columns are allocated after {}; an allocation may not be larger than the one "
-                    "before it",
-                    columns[0], memory.last_columns));
-  u64 address = kSharedWindow + shared_offset(lane_address(w, op, 0));
-  uint8_t* shadow = nullptr;
-  uint8_t* to = w.locate_generic(op, address, 0, 4, 4, Access::write, &shadow);
-  if (!to) return;
-  std::optional<u32> column = memory.allocate(w, op, columns[0]);
-  if (!column) {  // waits until another warp deallocates
-    w.next_pc = w.pc;
-    w.stop = true;
-    ++block.failed_waits;
-    return;
+  TensorMemory::PairAllocation& begun = memory.pair_allocation;
+  if (begun.warp && begun.warp != &w) return retry(w);
+  if (!begun.warp) {
+    if (memory.relinquished)
+      return w.fault(op, FaultKind::tensor_memory,
+                     "tensor memory is allocated after tcgen05.relinquish_alloc_permit");
+    if (columns[0] > memory.last_columns)
+      return w.fault(
+          op, FaultKind::tensor_memory,
+          fmt::format("{} columns are allocated after {}; an allocation may not be larger than the one "
+                      "before it",
+                      columns[0], memory.last_columns));
   }
-  block.note_progress();
-  if (!mark_written(w, op, shadow, 4, 0, address)) return;
-  std::memcpy(to, &*column, 4);
+  SharedPlace place = shared_place(w, op, lane_address(w, op, 0), 0, 4, 4, true);
+  if (!place.block) return;
+  u32 column = begun.column;
+  if (!begun.warp) {
+    std::optional<u32> found = memory.allocate(w, op, columns[0]);
+    if (!found) return retry(w);  // until another warp deallocates
+    column = *found;
+    block.note_progress();
+    if (op.small == 2) {
+      begun = {&w, column};
+      memory.pair_sizes.push_back(columns[0]);
+    }
+  }
+  if (op.small == 2) {
+    if (!meet_other_block(w, op, memory, columns[0])) return;
+    begun = {};
+    block.note_progress();
+  }
+  if (!mark_written(w, op, place.shadow(), 4, 0, kSharedWindow + place.address())) return;
+  std::memcpy(place.data(), &column, 4);
 }
 
 // list: address (two entries), columns
@@ -106,40 +177,43 @@ void run_commit(Warp& w, const Op& op) {
   each_lane(w.exec, [&](int l) {
     if (w.stop) return;
     Block& block = w.block();
-    if (!block.tensor_memory().check_group(w, op, op.small)) return;
-    u32 address = shared_offset(lane_address(w, op, l)), thread = w.thread_index(l);
-    if (op.list_size) {
-      u32 mask = w.reg<u32>(w.program().lists[op.list])[l] & 0xffff;
-      if (mask != 1)
-        return w.fault(
-            op, FaultKind::unsupported,
-            fmt::format("a commit to blocks {:#x} of a cluster; only the own block is supported", mask), l);
-    }
-    if (!block.find_mbarrier(w, op, address, l)) return;
-    PendingBulk arrival;
-    arrival.mbarrier = address;
-    arrival.arrival = true;
-    arrival.thread = thread;
-    arrival.issuer = &op;
-    RaceDetector::Clock clock{};
-    block.races.release(w.index(), &clock);
-    block.races.release(block.races.agent(w.index()), &clock);
-    Block* owner = &block;
-    Warp* warp = &w;
-    const Op* issuer = &op;
-    u64 sequence = block.tensor_memory().commit(thread);
-    arrival.land = [=] {
-      auto found = owner->mbarriers.find(address);
-      if (found == owner->mbarriers.end()) return;
-      u64 at = address;
-      if (found->second.pending == 0)
-        return warp->fault(*issuer, FaultKind::mbarrier,
-                           "the arrival of this commit is one more than the phase waits for", l, &at);
-      for (size_t i = 0; i < clock.size(); ++i)
-        found->second.clock[i] = std::max(found->second.clock[i], clock[i]);
-      owner->tensor_memory().complete(thread, sequence);
-    };
-    block.pending.push_back(std::move(arrival));
+    TensorMemory& memory = block.tensor_memory();
+    if (!memory.check_group(w, op, op.small)) return;
+    SharedPlace place = shared_place(w, op, lane_address(w, op, l), l, 8, 8, false);
+    if (!place.block) return;
+    u32 mask = op.list_size ? w.reg<u32>(w.program().lists[op.list])[l] & 0xffff : 1u << place.block->rank();
+    Clock clock;
+    block.races.release(w.who(), &clock);
+    block.races.release(block.races.agent(w.who()), &clock);
+    u32 thread = w.thread_index(l), author = TensorMemory::issuer(w, l);
+    std::vector<std::pair<TensorMemory*, u64>> committed;
+    for (Block* member : blocks_of_group(w, op, op.small, l))
+      committed.emplace_back(&member->tensor_memory(), member->tensor_memory().commit(author));
+    if (w.stop) return;
+    for_destinations(w, op, l, mask, [&](Block& target) {
+      if (!target.find_mbarrier(w, op, place.offset, l)) return;
+      PendingBulk arrival;
+      arrival.mbarrier = place.offset;
+      arrival.arrival = true;
+      arrival.thread = thread;
+      arrival.issuer = &op;
+      arrival.issuing_block = &block;
+      Block* owner = &target;
+      Warp* warp = &w;
+      const Op* issuer = &op;
+      u32 offset = place.offset;
+      arrival.land = [=] {
+        auto found = owner->mbarriers.find(offset);
+        if (found == owner->mbarriers.end()) return;
+        u64 at = owner->window_base() + offset;
+        if (found->second.pending == 0)
+          return warp->fault(*issuer, FaultKind::mbarrier,
+                             "the arrival of this commit is one more than the phase waits for", l, &at);
+        found->second.clock.merge(clock);
+        for (const auto& [tensor, sequence] : committed) tensor->complete(author, sequence);
+      };
+      target.pending.push_back(std::move(arrival));
+    });
   });
 }
 

@@ -15,6 +15,9 @@ void decode_tensor_product(Decoder& d);  // tcgen05.mma
 
 // Takes .cta_group::N; 0 after an error.
 u32 take_cta_group(Decoder& d);
+// The blocks that an instruction with .cta_group::`group` works on: this one, or the even and the odd one of
+// its pair. Empty after a fault; only the even block may issue it.
+std::vector<Block*> blocks_of_group(Warp& w, const Op& op, u32 group, int lane);
 
 // A tensor memory address [register + constant]: two entries of the op's list.
 inline constexpr u32 kTensorAddressEntries = 2;

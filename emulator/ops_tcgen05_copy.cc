@@ -45,55 +45,62 @@ u32 lanes_of(CopyShape shape, u32 row, u32* lanes) {
   }
 }
 
-// a: descriptor; the list: address. mods: 0-2 shape, 3-5 bits of packed elements (0: none). small: cta_group
-void run_copy(Warp& w, const Op& op) {
+// One thread's copy within one block. a: descriptor; the list: address. mods: 0-2 shape, 3-5 bits of packed
+// elements (0: none). small: cta_group
+void copy(Warp& w, const Op& op, int l, Block& block) {
   auto shape = static_cast<CopyShape>(op.mods & 7);
   u32 bits = op.mods >> 3 & 7;
   bool wide = shape == CopyShape::r128_256b || shape == CopyShape::r4_256b;
+  TensorMemory& memory = block.tensor_memory();
+  if (!memory.check_group(w, op, op.small)) return;
+  u32 address = tensor_address(w, w.program().lists.data() + op.list, l), base = address >> 16;
+  u64 at = address;
+  u32 most = shape == CopyShape::r4_256b ? 31 : 0;
+  if (base > most)
+    return w.fault(op, FaultKind::tensor_memory,
+                   fmt::format("lane {} of the address; this shape allows 0 to {}", base, most), l, &at);
+  TensorRegion region;
+  u32 lanes[4];
+  for (u32 row = 0; row < rows_of(shape); ++row) {
+    u32 count = lanes_of(shape, row, lanes);
+    for (u32 i = 0; i < count; ++i) region.add_lanes(base + lanes[i], 1);
+  }
+  region.column = address & 0xffff;
+  region.columns = wide ? 8 : 4;
+  auto access = shape == CopyShape::r4_256b ? TensorAccess::copy_rows : TensorAccess::copy;
+  if (!memory.check(w, op, l, region, access)) return;
+  MatrixDescriptor matrix(w.reg<u64>(op.a)[l]);
+  bool unsupported = false;
+  if (std::string problem = matrix.problem(false, false, &unsupported); !problem.empty())
+    return w.fault(op, unsupported ? FaultKind::unsupported : FaultKind::tensor_memory, std::move(problem),
+                   l);
+  SharedSnapshot snapshot;
+  PieceReader reader(w, op, l, block, &snapshot);
+  for (u32 row = 0; row < rows_of(shape); ++row) {
+    for (u32 piece = 0; piece < (wide ? 2u : 1u); ++piece) {
+      const uint8_t* from = reader.read(matrix.row_piece(row, piece));
+      if (!from) return;
+      uint8_t values[16];
+      if (bits)
+        unpack_elements(from, bits, values);
+      else
+        std::memcpy(values, from, 16);
+      u32 count = lanes_of(shape, row, lanes);
+      for (u32 i = 0; i < count; ++i)
+        std::memcpy(memory.row(base + lanes[i]) + region.column + piece * 4, values, 16);
+    }
+  }
+  memory.mark_written(region);
+  memory.add_pending(w, op, l, region, access, 0, std::move(snapshot));
+}
+
+void run_copy(Warp& w, const Op& op) {
   each_lane(w.exec, [&](int l) {
     if (w.stop) return;
-    TensorMemory& memory = w.block().tensor_memory();
-    if (!memory.check_group(w, op, op.small)) return;
-    w.block().races.hand_to_agent(w.index());
-    u32 address = tensor_address(w, w.program().lists.data() + op.list, l), base = address >> 16;
-    u64 at = address;
-    u32 most = shape == CopyShape::r4_256b ? 31 : 0;
-    if (base > most)
-      return w.fault(op, FaultKind::tensor_memory,
-                     fmt::format("lane {} of the address; this shape allows 0 to {}", base, most), l, &at);
-    TensorRegion region;
-    u32 lanes[4];
-    for (u32 row = 0; row < rows_of(shape); ++row) {
-      u32 count = lanes_of(shape, row, lanes);
-      for (u32 i = 0; i < count; ++i) region.add_lanes(base + lanes[i], 1);
+    w.block().races.hand_to_agent(w.who());
+    for (Block* block : blocks_of_group(w, op, op.small, l)) {
+      if (!w.stop) copy(w, op, l, *block);
     }
-    region.column = address & 0xffff;
-    region.columns = wide ? 8 : 4;
-    auto access = shape == CopyShape::r4_256b ? TensorAccess::copy_rows : TensorAccess::copy;
-    if (!memory.check(w, op, l, region, access)) return;
-    MatrixDescriptor matrix(w.reg<u64>(op.a)[l]);
-    bool unsupported = false;
-    if (std::string problem = matrix.problem(false, false, &unsupported); !problem.empty())
-      return w.fault(op, unsupported ? FaultKind::unsupported : FaultKind::tensor_memory, std::move(problem),
-                     l);
-    SharedSnapshot snapshot;
-    PieceReader reader(w, op, l, &snapshot);
-    for (u32 row = 0; row < rows_of(shape); ++row) {
-      for (u32 piece = 0; piece < (wide ? 2u : 1u); ++piece) {
-        const uint8_t* from = reader.read(matrix.row_piece(row, piece));
-        if (!from) return;
-        uint8_t values[16];
-        if (bits)
-          unpack_elements(from, bits, values);
-        else
-          std::memcpy(values, from, 16);
-        u32 count = lanes_of(shape, row, lanes);
-        for (u32 i = 0; i < count; ++i)
-          std::memcpy(memory.row(base + lanes[i]) + region.column + piece * 4, values, 16);
-      }
-    }
-    memory.mark_written(region);
-    memory.add_pending(w, op, l, region, access, 0, std::move(snapshot));
   });
 }
 

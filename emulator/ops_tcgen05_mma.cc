@@ -1,6 +1,8 @@
 // tcgen05.mma: one thread starts D = A * B + D for a whole tile. D lies in tensor memory, B in shared memory,
 // A in either, block scales in tensor memory. The product is computed when it is issued; D counts as pending
-// until a commit's mbarrier is waited for. Numerics are those of mma.sync (docs/emulator.md).
+// until a commit's mbarrier is waited for. With .cta_group::2 the blocks of a pair hold half of the rows of A
+// and D each, and half of the columns of B; each has the scales of its rows and of all columns. Numerics are
+// those of mma.sync (docs/emulator.md).
 #include <algorithm>
 #include <cmath>
 
@@ -28,7 +30,8 @@ struct DataPath {
   u32 lane(u32 row) const { return halves ? row / 16 * 32 + row % 16 : row; }
 };
 
-DataPath path_of(u32 m, bool stationary_b) {
+DataPath path_of(u32 m, u32 group, bool stationary_b) {
+  if (group == 2) return m == 128 ? DataPath{2, 64, false} : DataPath{};
   if (m == 64 && !stationary_b) return {1, 0, true};
   if (m == 64) return {2, 64, false};
   if (m == 32) return {4, 32, false};
@@ -39,33 +42,51 @@ DataPath path_of(u32 m, bool stationary_b) {
 class Product {
  public:
   Product(Warp& w, const Op& op, int lane)
-      : w_(w),
-        op_(op),
-        lane_(lane),
-        memory_(w.block().tensor_memory()),
-        list_(w.program().lists.data() + op.list) {}
+      : w_(w), op_(op), lane_(lane), list_(w.program().lists.data() + op.list) {}
 
   void run() {
-    w_.block().races.hand_to_agent(w_.index());
-    if (!read_operands() || !check_regions() || !gather()) return;
-    if (kind_ == ProductKind::i8)
-      multiply_integers();
-    else
-      multiply_floats();
-    TensorRegion d = d_region();
-    memory_.mark_written(d);
-    memory_.add_pending(w_, op_, lane_, d, TensorAccess::product, shape(), std::move(snapshot_));
-    for (const TensorRegion& r : factors_) memory_.add_pending(w_, op_, lane_, r, TensorAccess::factor);
+    w_.block().races.hand_to_agent(w_.who());
+    for (Block* block : blocks_of_group(w_, op_, op_.small, lane_)) shares_.push_back(Share(*block));
+    if (shares_.empty() || !read_operands()) return;
+    for (Share& share : shares_) {
+      if (!check_regions(share)) return;
+    }
+    if (!gather()) return;
+    for (Share& share : shares_) {
+      if (kind_ == ProductKind::i8)
+        multiply_integers(share);
+      else
+        multiply_floats(share);
+      TensorRegion d = d_region(share);
+      share.memory.mark_written(d);
+      share.memory.add_pending(w_, op_, lane_, d, TensorAccess::product, shape(), std::move(share.snapshot));
+      for (const TensorRegion& r : share.factors)
+        share.memory.add_pending(w_, op_, lane_, r, TensorAccess::factor);
+    }
   }
 
  private:
+  // What one block holds of the product.
+  struct Share {
+    explicit Share(Block& of) : block(of), memory(of.tensor_memory()) {}
+    Block& block;
+    TensorMemory& memory;
+    u32 disabled[4] = {};
+    std::vector<TensorRegion> factors;
+    SharedSnapshot snapshot;
+    std::vector<uint8_t> raw_a;
+    std::vector<float> scales_a, scales_b;
+  };
+
   void fault(FaultKind kind, std::string text) { w_.fault(op_, kind, std::move(text), lane_); }
 
   bool read_operands() {
     kind_ = static_cast<ProductKind>(op_.mods & 7);
     scale_vectors_ = op_.mods >> 3 & 7;
     bool stationary = op_.mods & kStationaryB, unsupported = false;
-    if (!memory_.check_group(w_, op_, op_.small)) return false;
+    for (Share& share : shares_) {
+      if (!share.memory.check_group(w_, op_, op_.small)) return false;
+    }
     std::string problem =
         t_.read(w_.reg<u32>(op_.c)[lane_], kind_, op_.small, scale_vectors_, stationary, &unsupported);
     if (!problem.empty()) {
@@ -73,7 +94,8 @@ class Product {
             "instruction descriptor: " + problem);
       return false;
     }
-    path_ = path_of(t_.m, stationary);
+    rows_ = t_.m / op_.small;
+    path_ = path_of(t_.m, op_.small, stationary);
     d_ = tensor_address(w_, list_, lane_);
     const u32* next = list_ + kTensorAddressEntries;
     if (op_.mods & kTensorA) {
@@ -93,7 +115,9 @@ class Product {
       next += 2 * kTensorAddressEntries;
     }
     if (op_.mods & kMasksColumns) columns_ = read_column_mask(w_.reg<u64>(next[0])[lane_], t_.n, path_.parts);
-    for (int i = 0; i < 4; ++i) disabled_[i] = op_.mods & kDisables ? w_.reg<u32>(next[i])[lane_] : 0;
+    for (Share& share : shares_) {
+      for (u32& mask : share.disabled) mask = op_.mods & kDisables ? w_.reg<u32>(*next++)[lane_] : 0;
+    }
     return true;
   }
 
@@ -105,12 +129,12 @@ class Product {
     return false;
   }
 
-  TensorRegion d_region() const {
+  TensorRegion d_region(const Share& share) const {
     TensorRegion r;
     for (u32 part = 0; part < path_.parts; ++part) {
-      for (u32 row = 0; row < t_.m; ++row) {
+      for (u32 row = 0; row < rows_; ++row) {
         u32 lane = (d_ >> 16) + path_.lane(row) + part * path_.part_lanes;
-        if (!(disabled_[lane / 32] >> lane % 32 & 1)) r.add_lanes(lane, 1);
+        if (!(share.disabled[lane / 32] >> lane % 32 & 1)) r.add_lanes(lane, 1);
       }
     }
     r.column = d_ & 0xffff;
@@ -121,25 +145,26 @@ class Product {
   // Products into the same accumulator of the same shape are executed in order.
   u64 shape() const { return u64(t_.m) << 44 | u64(t_.n) << 32 | d_; }
 
-  bool check_regions() {
+  bool check_regions(Share& share) {
+    TensorMemory& memory = share.memory;
     if (!check_lane("D", d_, path_.halves)) return false;
-    TensorRegion d = d_region();
-    if (!memory_.check(w_, op_, lane_, d, TensorAccess::product, shape())) return false;
-    if (accumulate_ && !memory_.check_written(w_, op_, lane_, d)) return false;
+    TensorRegion d = d_region(share);
+    if (!memory.check(w_, op_, lane_, d, TensorAccess::product, shape())) return false;
+    if (accumulate_ && !memory.check_written(w_, op_, lane_, d)) return false;
     auto reads = [&](u32 address, u32 columns, bool every_lane) {
       TensorRegion r;
       if (every_lane) {
         r.add_lanes(0, TensorMemory::kLanes);
       } else {
         for (u32 part = 0; part < path_.parts; ++part) {
-          for (u32 row = 0; row < t_.m; ++row)
+          for (u32 row = 0; row < rows_; ++row)
             r.add_lanes((address >> 16) + path_.lane(row) + part * path_.part_lanes, 1);
         }
       }
       r.column = address & 0xffff;
       r.columns = columns;
-      factors_.push_back(r);
-      return memory_.check(w_, op_, lane_, r, TensorAccess::factor);
+      share.factors.push_back(r);
+      return memory.check(w_, op_, lane_, r, TensorAccess::factor);
     };
     if (op_.mods & kTensorA) {
       if (!check_lane("A", a_, path_.halves)) return false;
@@ -147,12 +172,12 @@ class Product {
         fault(FaultKind::tensor_memory, "A and D must begin at the same lane of tensor memory when M = 64");
         return false;
       }
-      if (!reads(a_, kRowBytes / 4, false) || !memory_.check_written(w_, op_, lane_, factors_.back()))
+      if (!reads(a_, kRowBytes / 4, false) || !memory.check_written(w_, op_, lane_, share.factors.back()))
         return false;
     }
     if (!scale_vectors_) return true;
     return check_lane("the scales of A", scale_a_, false) && check_lane("the scales of B", scale_b_, false) &&
-           reads(scale_a_, (t_.m + 31) / 32, true) && reads(scale_b_, (t_.n + 31) / 32, true);
+           reads(scale_a_, (rows_ + 31) / 32, true) && reads(scale_b_, (t_.n + 31) / 32, true);
   }
 
   Packing packing(MmaElement e, bool tensor) const {
@@ -163,52 +188,61 @@ class Product {
 
   u32 element_bytes(MmaElement e) const { return static_cast<u32>(std::max(bits_of(e), 8)) / 8; }
 
-  // Fills raw_a_ (one matrix per part when A is in tensor memory), raw_b_ and the scales.
+  // Fills every share's raw_a (one matrix per part when A is in tensor memory) and scales, and raw_b_.
   bool gather() {
-    bool tensor_a = op_.mods & kTensorA;
-    raw_a_.resize(size_t(t_.m) * kRowBytes * (tensor_a ? path_.parts : 1));
-    raw_b_.resize(size_t(t_.n) * kRowBytes);
-    if (tensor_a) {
-      for (u32 part = 0; part < path_.parts; ++part) {
-        for (u32 row = 0; row < t_.m; ++row)
-          std::memcpy(raw_a_.data() + (part * t_.m + row) * kRowBytes,
-                      memory_.row((a_ >> 16) + path_.lane(row) + part * path_.part_lanes) + (a_ & 0xffff),
-                      kRowBytes);
-      }
-    } else if (!gather_shared(w_, op_, lane_, w_.reg<u64>(op_.a)[lane_], t_.transpose_a, element_bytes(t_.a),
-                              0, t_.m, {}, raw_a_.data(), &snapshot_)) {
-      return false;
-    }
     if (columns_.shift > t_.most_shift) {
       fault(FaultKind::tensor_memory,
             fmt::format("the zero-column mask shifts by {}, the instruction descriptor allows {}",
                         columns_.shift, t_.most_shift));
       return false;
     }
-    if (!gather_shared(w_, op_, lane_, w_.reg<u64>(op_.b)[lane_], t_.transpose_b, element_bytes(t_.b),
-                       columns_.shift, t_.n, columns_.zero, raw_b_.data(), &snapshot_))
-      return false;
-    if (!scale_vectors_) return true;
-    return gather_scales(scale_a_, t_.scale_id_a, t_.m, &scales_a_) &&
-           gather_scales(scale_b_, t_.scale_id_b, t_.n, &scales_b_);
+    auto columns = t_.n / static_cast<u32>(shares_.size());  // of B in one block
+    raw_b_.resize(size_t(t_.n) * kRowBytes);
+    for (size_t i = 0; i < shares_.size(); ++i) {
+      Share& share = shares_[i];
+      if (!gather_a(share) ||
+          !gather_shared(w_, op_, lane_, share.block, w_.reg<u64>(op_.b)[lane_], t_.transpose_b,
+                         element_bytes(t_.b), columns_.shift, columns, columns_.zero,
+                         raw_b_.data() + i * columns * kRowBytes, &share.snapshot))
+        return false;
+      if (scale_vectors_ && (!gather_scales(share.memory, scale_a_, t_.scale_id_a, rows_, &share.scales_a) ||
+                             !gather_scales(share.memory, scale_b_, t_.scale_id_b, t_.n, &share.scales_b)))
+        return false;
+    }
+    return true;
+  }
+
+  bool gather_a(Share& share) {
+    bool tensor_a = op_.mods & kTensorA;
+    share.raw_a.resize(size_t(rows_) * kRowBytes * (tensor_a ? path_.parts : 1));
+    if (!tensor_a)
+      return gather_shared(w_, op_, lane_, share.block, w_.reg<u64>(op_.a)[lane_], t_.transpose_a,
+                           element_bytes(t_.a), 0, rows_, {}, share.raw_a.data(), &share.snapshot);
+    for (u32 part = 0; part < path_.parts; ++part) {
+      for (u32 row = 0; row < rows_; ++row)
+        std::memcpy(share.raw_a.data() + (part * rows_ + row) * kRowBytes,
+                    share.memory.row((a_ >> 16) + path_.lane(row) + part * path_.part_lanes) + (a_ & 0xffff),
+                    kRowBytes);
+    }
+    return true;
   }
 
   // Row r has its scales in lane r % 32, column r / 32. Each quarter of the lanes holds them again.
-  bool gather_scales(u32 address, u32 byte, u32 rows, std::vector<float>* out) {
+  bool gather_scales(TensorMemory& memory, u32 address, u32 byte, u32 rows, std::vector<float>* out) {
     out->resize(size_t(rows) * scale_vectors_);
     for (u32 r = 0; r < rows; ++r) {
       u32 column = (address & 0xffff) + r / 32, lane = r % 32;
       u32 mask = (scale_vectors_ == 4 ? ~0u : (1u << (8 * scale_vectors_)) - 1);
-      u32 word = memory_.row(lane)[column] >> (8 * byte) & mask;
+      u32 word = memory.row(lane)[column] >> (8 * byte) & mask;
       for (u32 quarter = 0; quarter < 4; ++quarter) {
         u32 at = lane + quarter * 32;
-        if (!memory_.written(at)[column]) {
+        if (!memory.written(at)[column]) {
           u64 where = u64(at) << 16 | column;
           w_.fault(op_, FaultKind::uninitialised, "a scale factor is read that nobody has written", lane_,
                    &where);
           return false;
         }
-        u32 again = memory_.row(at)[column] >> (8 * byte) & mask;
+        u32 again = memory.row(at)[column] >> (8 * byte) & mask;
         if (again == word) continue;
         fault(FaultKind::tensor_memory,
               fmt::format(
@@ -254,36 +288,36 @@ class Product {
 
   // Calls f(row, the lane's first column, its lane) for the rows of a part whose lane is not disabled.
   template <class F>
-  void each_row(u32 part, F f) {
-    for (u32 row = 0; row < t_.m; ++row) {
+  void each_row(Share& share, u32 part, F f) {
+    for (u32 row = 0; row < rows_; ++row) {
       u32 lane = (d_ >> 16) + path_.lane(row) + part * path_.part_lanes;
-      if (disabled_[lane / 32] >> lane % 32 & 1) continue;
-      f(row, memory_.row(lane) + (d_ & 0xffff));
+      if (share.disabled[lane / 32] >> lane % 32 & 1) continue;
+      f(row, share.memory.row(lane) + (d_ & 0xffff));
     }
   }
 
-  void multiply_floats() {
+  void multiply_floats(Share& share) {
     bool tensor_a = op_.mods & kTensorA;
     Packing pa = packing(t_.a, tensor_a), pb = packing(t_.b, false);
     u32 depth = elements_of(t_.a, pa), columns = t_.n / path_.parts;
-    std::vector<float> b = numbers(raw_b_.data(), t_.n, t_.b, pb, t_.negate_b, scales_b_), a,
-                       sum(t_.m * columns);
+    std::vector<float> b = numbers(raw_b_.data(), t_.n, t_.b, pb, t_.negate_b, share.scales_b), a,
+                       sum(rows_ * columns);
     float scale = op_.imm ? std::ldexp(1.0f, -static_cast<int>(op_.imm)) : 1.0f;
     for (u32 part = 0; part < path_.parts; ++part) {
       if (part == 0 || tensor_a)
-        a = numbers(raw_a_.data() + (tensor_a ? part : 0) * t_.m * kRowBytes, t_.m, t_.a, pa, t_.negate_a,
-                    scales_a_);
+        a = numbers(share.raw_a.data() + (tensor_a ? part : 0) * rows_ * kRowBytes, rows_, t_.a, pa,
+                    t_.negate_a, share.scales_a);
       std::fill(sum.begin(), sum.end(), 0.0f);
       if (accumulate_) {
-        each_row(part, [&](u32 row, const u32* cells) {
+        each_row(share, part, [&](u32 row, const u32* cells) {
           float* to = sum.data() + row * columns;
           for (u32 n = 0; n < columns; ++n)
             to[n] = scale * (t_.half_sums ? half_to_float(cells[n] & 0xffff) : as_float(cells[n]));
         });
       }
-      multiply(a.data(), turned(b, t_.n, depth, part * columns, columns).data(), sum.data(), t_.m, columns,
+      multiply(a.data(), turned(b, t_.n, depth, part * columns, columns).data(), sum.data(), rows_, columns,
                depth);
-      each_row(part, [&](u32 row, u32* cells) {
+      each_row(share, part, [&](u32 row, u32* cells) {
         const float* from = sum.data() + row * columns;
         for (u32 n = 0; n < columns; ++n)
           cells[n] = t_.half_sums         ? float_to_half(from[n])
@@ -293,15 +327,15 @@ class Product {
     }
   }
 
-  void multiply_integers() {
+  void multiply_integers(Share& share) {
     bool tensor_a = op_.mods & kTensorA;
     u32 columns = t_.n / path_.parts;
     auto value = [](uint8_t byte, MmaElement e) -> s32 {
       return e == MmaElement::int8 ? static_cast<int8_t>(byte) : byte;
     };
     for (u32 part = 0; part < path_.parts; ++part) {
-      each_row(part, [&](u32 row, u32* cells) {
-        const uint8_t* left = raw_a_.data() + ((tensor_a ? part * t_.m : 0) + row) * kRowBytes;
+      each_row(share, part, [&](u32 row, u32* cells) {
+        const uint8_t* left = share.raw_a.data() + ((tensor_a ? part * rows_ : 0) + row) * kRowBytes;
         for (u32 n = 0; n < columns; ++n) {
           const uint8_t* right = raw_b_.data() + (part * columns + n) * kRowBytes;
           s32 products = 0;  // 32 products of at most 2^16 each
@@ -317,19 +351,16 @@ class Product {
   Warp& w_;
   const Op& op_;
   int lane_;
-  TensorMemory& memory_;
   const u32* list_;
   ProductKind kind_{};
   ProductDescriptor t_;
   DataPath path_;
+  u32 rows_ = 0;  // of A and D in one block
   u32 scale_vectors_ = 0, d_ = 0, a_ = 0, scale_a_ = 0, scale_b_ = 0;
-  u32 disabled_[4] = {};
   bool accumulate_ = false;
   ColumnMask columns_;
-  std::vector<TensorRegion> factors_;
-  SharedSnapshot snapshot_;
-  std::vector<uint8_t> raw_a_, raw_b_;
-  std::vector<float> scales_a_, scales_b_;
+  std::vector<Share> shares_;
+  std::vector<uint8_t> raw_b_;
 };
 
 void run_product(Warp& w, const Op& op) {
@@ -412,6 +443,7 @@ void decode_tensor_product(Decoder& d) {
   }
   d.expect_operands(next, next);
   if (stationary && vectors) return d.fail(".ws has no block-scaled kinds");
+  if (stationary && d.op.small == 2) return d.fail(".ws has no .cta_group::2");
   d.op.run = run_product;
 }
 

@@ -1,25 +1,29 @@
-// cp.async.bulk.tensor: tiles, gather4 and scatter4 between global and shared memory through a tensor map,
-// with swizzles, zero fill outside the tensor, and reductions.
+// cp.async.bulk.tensor: tiles, gather4, scatter4 and im2col between global and shared memory through a tensor
+// map, with swizzles, zero fill outside the tensor, multicast, and reductions.
 #include <cstring>
 
 #include "emulator/async_copy.h"
 #include "emulator/memory_access.h"
-#include "emulator/tensor_map.h"
+#include "emulator/tensor_box.h"
 
 namespace rtjit::emu {
 namespace {
 
 using ptx::Operand;
 
-enum class Mode : u32 { tile, gather4, scatter4 };
+using Mode = TensorBox::Mode;
+
+// mods: 0-3 rank, 4-5 mode, 8-11 reduction, and these. small: coordinates; behind them the list has im2col's
+// offsets.
+constexpr u32 kWideBarrier = 1 << 16, kOwn = 1 << 17, kMulticast = 1 << 18, kPair = 1 << 19,
+              kOffsets = 1 << 20;
+
+u32 offsets_of(const Op& op) { return op.mods & kOffsets ? (op.mods & 15) - 2 : 0; }
 
 // Everything one copy needs, by value: it runs later.
 struct TensorCopy {
-  TensorMap map;
-  int32_t coordinates[5];
-  Mode mode;
-  u32 shared;
-  Block* block;
+  TensorBox box;
+  SharedPlace shared;
   GlobalMemory* memory;
   Warp* warp;
   const Op* op;
@@ -27,83 +31,55 @@ struct TensorCopy {
   ReduceOperation operation;
   ReduceType type;
 
-  u32 rows() const {
-    u32 n = 1;
-    for (int i = 1; i < map.rank; ++i) n *= map.box[i];
-    return mode == Mode::tile ? n : 4;
-  }
-  u32 row_bytes() const { return static_cast<u32>(map.box[0]) * map.element_bytes; }
-  u32 bytes() const { return rows() * row_bytes(); }
-
-  // Global address of a row of the box, or 0 when it lies outside the tensor.
-  u64 row_address(u32 row) const {
-    u64 address = map.base;
-    if (mode != Mode::tile) {
-      int64_t r = coordinates[1 + row];
-      if (r < 0 || r >= static_cast<int64_t>(map.dims[1])) return 0;
-      return address + static_cast<u64>(r) * map.strides[0];
-    }
-    for (int i = 1; i < map.rank; ++i) {
-      int64_t c = int64_t(coordinates[i]) + row % map.box[i];
-      row /= map.box[i];
-      if (c < 0 || c >= static_cast<int64_t>(map.dims[i])) return 0;
-      address += static_cast<u64>(c) * map.strides[i - 1];
-    }
-    return address;
-  }
-
-  // Calls f(global address or 0, shared address, bytes) for pieces that are contiguous on both sides: at most
-  // 16 bytes, the unit of the swizzles.
+  u32 bytes() const { return box.bytes(); }
   template <class F>
   void each_piece(F f) const {
-    u32 element = map.element_bytes, width = row_bytes();
-    auto columns = static_cast<int64_t>(map.dims[0]);
-    // A reduction takes whole pieces of 16 bytes at the end of a row: an H200 also changes the row's padding
-    // there.
-    if (operation != ReduceOperation::none)
-      columns += static_cast<int64_t>((16 - map.dims[0] * element % 16) % 16 / element);
-    for (u32 row = 0; row < rows(); ++row) {
-      u64 start = row_address(row);
-      for (u32 x = 0; x < width; x += element) {
-        int64_t column = int64_t(coordinates[0]) + x / element;
-        bool inside = start && column >= 0 && column < columns;
-        f(inside ? start + static_cast<u64>(column) * element : 0,
-          swizzled(shared + row * width + x, map.swizzle), element);
-      }
-    }
+    box.each_piece(shared.offset, f);
   }
 };
 
-bool prepare(Warp& w, const Op& op, int l, TensorCopy* copy) {
+// Reads the map, the coordinates and the offsets.
+bool read_box(Warp& w, const Op& op, int l, TensorBox* box) {
   const u32* list = w.program().lists.data() + op.list;
   u64 map_address = w.reg<u64>(list[0])[l];
   uint8_t* map_shadow = nullptr;
   const uint8_t* bytes = w.locate_generic(op, map_address, l, 128, 64, Access::read, &map_shadow);
   if (!bytes) return false;
-  std::memcpy(&copy->map, bytes, sizeof(TensorMap));
-  if (copy->map.magic != kTensorMapMagic) {
+  std::memcpy(&box->map, bytes, sizeof(TensorMap));
+  if (box->map.magic != kTensorMapMagic) {
     w.fault(op, FaultKind::invalid_address, "there is no tensor map at this address", l, &map_address);
     return false;
   }
-  u32 count = op.small;
-  for (u32 i = 0; i < count; ++i) copy->coordinates[i] = static_cast<int32_t>(w.reg<u32>(list[1 + i])[l]);
-  copy->mode = static_cast<Mode>(op.mods >> 4 & 3);
-  copy->operation = static_cast<ReduceOperation>(op.mods >> 8 & 15);
-  u32 rank = op.mods & 15;
-  if (rank != copy->map.rank) {
+  for (u32 i = 0; i < op.small; ++i) box->coordinates[i] = static_cast<int32_t>(w.reg<u32>(list[1 + i])[l]);
+  for (u32 i = 0; i < offsets_of(op); ++i)
+    box->offsets[i] = static_cast<int32_t>(w.reg<u32>(list[1 + op.small + i])[l] & 0xffff);
+  box->mode = static_cast<Mode>(op.mods >> 4 & 3);
+  if (u32 rank = op.mods & 15; rank != box->map.rank) {
     w.fault(op, FaultKind::invalid_address,
-            fmt::format("a {}-dimensional copy with a tensor map of rank {}", rank, copy->map.rank), l);
+            fmt::format("a {}-dimensional copy with a tensor map of rank {}", rank, box->map.rank), l);
     return false;
   }
-  copy->shared = shared_offset((op.mods & kWideBase ? w.reg<u64>(op.a)[l] : w.reg<u32>(op.a)[l]) + op.imm);
-  copy->block = &w.block();
+  if (std::string problem = box->problem(); !problem.empty()) {
+    w.fault(op, FaultKind::invalid_address, std::move(problem), l);
+    return false;
+  }
+  return true;
+}
+
+// `own`: the shared side must be the own block's.
+bool prepare(Warp& w, const Op& op, int l, bool own, TensorCopy* copy) {
+  if (!read_box(w, op, l, &copy->box)) return false;
+  copy->operation = static_cast<ReduceOperation>(op.mods >> 8 & 15);
+  // A reduction takes whole pieces of 16 bytes at the end of a row: an H200 also changes the row's padding
+  // there.
+  copy->box.whole_pieces = copy->operation != ReduceOperation::none;
   copy->memory = w.block().launch().memory;
   copy->warp = &w;
   copy->op = &op;
   copy->lane = l;
-  uint8_t* shadow = nullptr;
-  return w.locate_generic(op, kSharedWindow + copy->shared, l, copy->bytes(), 128, Access::write, &shadow) !=
-         nullptr;
+  u64 address = (op.mods & kWideBase ? w.reg<u64>(op.a)[l] : w.reg<u32>(op.a)[l]) + op.imm;
+  copy->shared = shared_place(w, op, address, l, copy->bytes(), 128, own);
+  return copy->shared.block != nullptr;
 }
 
 // `read`: other blocks' writes matter too; those of stores are looked at when they land.
@@ -123,38 +99,70 @@ bool check_global(const TensorCopy& copy, bool read) {
   return ok;
 }
 
+// The block whose mbarrier a copy into `target` completes on. With .cta_group::2 it may be that of the other
+// block of the pair: then the one of the pair with the same parity as the block of the address.
+Block& signalled(Warp& w, const Op& op, Block& target, Block& barrier) {
+  if (!(op.mods & kPair)) return target;
+  return w.block().cluster().block((target.rank() & ~1u) | (barrier.rank() & 1));
+}
+
 void run_load(Warp& w, const Op& op) {
-  const u32* list = w.program().lists.data() + op.list;
   each_lane(w.exec, [&](int l) {
     if (w.stop) return;
+    const u32* list = w.program().lists.data() + op.list;
     TensorCopy copy{};
-    if (!prepare(w, op, l, &copy) || !check_global(copy, true)) return;
-    u32 slot = list[1 + op.small];
-    u32 barrier = shared_offset(op.mods >> 16 & 1 ? w.reg<u64>(slot)[l] : w.reg<u32>(slot)[l]) + op.target;
-    Block& block = w.block();
-    if (!block.find_mbarrier(w, op, barrier, l)) return;
-    if (!mark_pending(w, op, block.shared_shadow(copy.shared), copy.bytes(), l, copy.shared, Proxy::async))
-      return;
-    PendingBulk pending;
-    pending.mbarrier = barrier;
-    pending.bytes = copy.bytes();
-    pending.thread = w.thread_index(l);
-    pending.issuer = &op;
-    const u32 time = block.races.time(w.index());
-    pending.time = time;
-    pending.land = [copy, time] {
-      copy.block->races.arrived(copy.warp->index(), time, copy.shared, copy.bytes(), copy.op->line, true);
-      copy.each_piece([&](u64 global, u32 shared, u32 bytes) {
-        uint8_t *to = copy.block->shared(shared), *shadow = copy.block->shared_shadow(shared);
-        if (global) {
-          copy_with_shadow(to, shadow, copy.memory->data(global), copy.memory->shadow(global), bytes);
-        } else {
-          std::memset(to, 0, bytes);
-          std::memset(shadow, kWritten, bytes);
-        }
-      });
-    };
-    block.pending.push_back(std::move(pending));
+    bool own = op.mods & kOwn;
+    if (!prepare(w, op, l, own, &copy) || !check_global(copy, true)) return;
+    list += 1 + op.small + offsets_of(op);
+    u32 slot = list[0];
+    u64 address = (op.mods & kWideBarrier ? w.reg<u64>(slot)[l] : w.reg<u32>(slot)[l]) + op.target;
+    SharedPlace barrier = shared_place(w, op, address, l, 8, 8, own);
+    if (!barrier.block) return;
+    u32 from = copy.shared.block->rank(), to = barrier.block->rank();
+    if (op.mods & kPair ? from / 2 != to / 2 : from != to)
+      return w.fault(
+          op, FaultKind::mbarrier,
+          fmt::format(
+              "the copy writes to the block with rank {}, its mbarrier is in the one with rank {}; it "
+              "must be {}",
+              from, to, op.mods & kPair ? "in the same pair" : "the same block"),
+          l);
+    if ((op.mods & kPair) && (from | 1) >= w.block().cluster().size())
+      return w.fault(op, FaultKind::resources, ".cta_group::2 needs clusters with an even number of blocks",
+                     l);
+    u32 mask = op.mods & kMulticast ? w.reg<u32>(list[1])[l] & 0xffff : 1u << from;
+    for_destinations(w, op, l, mask, [&](Block& block) {
+      copy.shared.block = &block;
+      Block& keeper = signalled(w, op, block, *barrier.block);
+      if (keeper.exited())
+        return w.fault(
+            op, FaultKind::use_after_free,
+            fmt::format("the mbarrier is in the block with rank {}, which has exited", keeper.rank()), l);
+      if (!keeper.find_mbarrier(w, op, barrier.offset, l)) return;
+      if (!mark_pending(w, op, copy.shared, copy.bytes(), l, Proxy::async)) return;
+      PendingBulk pending;
+      pending.mbarrier = barrier.offset;
+      pending.bytes = copy.bytes();
+      pending.thread = w.thread_index(l);
+      pending.issuer = &op;
+      pending.issuing_block = &w.block();
+      pending.target = &block;
+      note_issuer(w, &pending);
+      pending.land = [copy, who = pending.who, time = pending.time] {
+        Block& target = *copy.shared.block;
+        note_arrival(copy.shared, copy.bytes(), who, time, copy.op->line);
+        copy.each_piece([&](u64 global, u32 shared, u32 bytes) {
+          uint8_t *data = target.shared(shared), *shadow = target.shared_shadow(shared);
+          if (global) {
+            copy_with_shadow(data, shadow, copy.memory->data(global), copy.memory->shadow(global), bytes);
+          } else {
+            std::memset(data, 0, bytes);
+            std::memset(shadow, kWritten, bytes);
+          }
+        });
+      };
+      keeper.pending.push_back(std::move(pending));
+    });
   });
 }
 
@@ -162,10 +170,9 @@ void run_store(Warp& w, const Op& op) {
   each_lane(w.exec, [&](int l) {
     if (w.stop) return;
     TensorCopy copy{};
-    if (!prepare(w, op, l, &copy) || !check_global(copy, false)) return;
-    if (!check_race<false, Proxy::async>(w, op, w.block().shared_shadow(copy.shared), copy.bytes(), l, l))
-      return;
-    switch (static_cast<DType>(copy.map.dtype)) {
+    if (!prepare(w, op, l, true, &copy) || !check_global(copy, false)) return;
+    if (!check_race<false, Proxy::async>(w, op, copy.shared.shadow(), copy.bytes(), l, l)) return;
+    switch (static_cast<DType>(copy.box.map.dtype)) {
       case DType::bf16:
         copy.type = ReduceType::bf16;
         break;
@@ -194,9 +201,11 @@ void run_store(Warp& w, const Op& op) {
     pending.land = [copy] {
       copy.each_piece([&](u64 global, u32 shared, u32 bytes) {
         if (!global || copy.warp->block().launch().stop) return;
-        const uint8_t *from = copy.block->shared(shared), *shadow = copy.block->shared_shadow(shared);
+        Block& block = *copy.shared.block;
+        const uint8_t *from = block.shared(shared), *shadow = block.shared_shadow(shared);
         if (!is_written(shadow, bytes) &&
-            !copy.warp->check_written(*copy.op, shadow, bytes, copy.lane, kSharedWindow + shared))
+            !copy.warp->check_written(*copy.op, shadow, bytes, copy.lane,
+                                      kSharedWindow + block.window_base() + shared))
           return;
         if (copy.operation == ReduceOperation::none) {
           if (!note_blocks_write_span(*copy.warp, *copy.op, global, from, bytes, copy.lane)) return;
@@ -239,13 +248,49 @@ bool decode_map(Decoder& d, size_t index, size_t coordinates) {
   return true;
 }
 
+// {offsets of the filter} along W, H, D -> list entries
+bool decode_offsets(Decoder& d, size_t index, u32 rank) {
+  const Operand& o = d.operand(index);
+  std::vector<Operand> values = o.kind == Operand::Kind::vector ? o.elements : std::vector<Operand>{o};
+  if (values.size() != rank - 2) {
+    d.fail(fmt::format("im2col has {} offsets with this dimension", rank - 2));
+    return false;
+  }
+  for (const Operand& v : values) d.add_list(d.source(v, 16));
+  d.op.mods |= kOffsets;
+  return true;
+}
+
 }  // namespace
+
+void decode_tensor_prefetch(Decoder& d) {
+  int dimension = d.take_one_of({"1d", "2d", "3d", "4d", "5d"});
+  if (dimension < 0 || !d.take("L2") || !d.take("global"))
+    return d.fail("this form of a prefetch is not known");
+  u32 rank = static_cast<u32>(dimension) + 1;
+  Mode mode = d.take("tile::gather4") ? Mode::gather4 : d.take("im2col") ? Mode::im2col : Mode::tile;
+  if (!d.take("tile") && d.peek_modifier().starts_with("im2col"))
+    return d.fail(fmt::format(".{} is not supported", d.peek_modifier()));
+  bool policy = d.has_modifier("L2::cache_hint"), offsets = mode == Mode::im2col;
+  d.take_cache_hints();
+  d.expect_operands(1 + offsets, 1 + offsets + policy);
+  d.op.mods = rank | static_cast<u32>(mode) << 4;
+  if (!decode_map(d, 0, mode == Mode::gather4 ? 5 : rank)) return;
+  if (offsets && !decode_offsets(d, 1, rank)) return;
+  // Nothing moves, but the map and the coordinates must make sense.
+  d.op.run = [](Warp& w, const Op& op) {
+    each_lane(w.exec, [&](int l) {
+      TensorBox box{};
+      if (!w.stop) read_box(w, op, l, &box);
+    });
+  };
+}
 
 void decode_tensor_copy(Decoder& d, bool reduce) {
   int dimension = d.take_one_of({"1d", "2d", "3d", "4d", "5d"});
   if (dimension < 0) return d.fail("the dimension is not known");
   u32 rank = static_cast<u32>(dimension) + 1;
-  bool load = d.take("shared::cluster") || d.take("shared::cta");
+  bool cluster = d.take("shared::cluster"), load = cluster || d.take("shared::cta");
   if (load ? !d.take("global") : !(d.take("global") && d.take("shared::cta")))
     return d.fail("this direction is not supported");
   ReduceOperation operation = ReduceOperation::none;
@@ -259,28 +304,36 @@ void decode_tensor_copy(Decoder& d, bool reduce) {
     mode = Mode::gather4;
   else if (d.take("tile::scatter4"))
     mode = Mode::scatter4;
+  else if (d.take(load ? "im2col" : "im2col_no_offs"))
+    mode = Mode::im2col;
   else if (!d.take("tile") && d.peek_modifier().starts_with("im2col"))
-    return d.fail("im2col is not supported");
-  if (mode != Mode::tile && rank != 2) return d.fail("gather4 and scatter4 need .2d");
+    return d.fail(fmt::format(".{} is not supported", d.peek_modifier()));
+  if ((mode == Mode::gather4 || mode == Mode::scatter4) && rank != 2)
+    return d.fail("gather4 and scatter4 need .2d");
+  if (mode == Mode::im2col && rank < 3) return d.fail("im2col needs .3d, .4d or .5d");
   if (!(load ? d.take("mbarrier::complete_tx::bytes") : d.take("bulk_group")))
     return d.fail("the completion mechanism is not known");
-  if (d.has_modifier("multicast::cluster") || d.has_modifier("cta_group::1") ||
-      d.has_modifier("cta_group::2"))
-    return d.fail("multicast and cta_group are not supported");
+  bool multicast = cluster && d.take("multicast::cluster");
+  int group = load ? d.take_one_of({"cta_group::1", "cta_group::2"}) : -1;
+  bool policy = d.has_modifier("L2::cache_hint");
   d.take_cache_hints();
-  size_t coordinates = mode == Mode::tile ? rank : 5;
+  size_t coordinates = mode == Mode::gather4 || mode == Mode::scatter4 ? 5 : rank;
+  bool offsets = load && mode == Mode::im2col;
   d.op.mods = rank | static_cast<u32>(mode) << 4 | static_cast<u32>(operation) << 8;
   if (load) {
-    d.expect_operands(3, 4);
+    d.expect_operands(3 + offsets + multicast, 3 + offsets + multicast + policy);
     if (!decode_map(d, 1, coordinates)) return;
+    if (offsets && !decode_offsets(d, 3, rank)) return;
     decode_address(d, 0);
     Decoder::Address barrier = d.address(2);
     d.add_list(barrier.slot);
-    d.op.mods |= u32(barrier.wide) << 16;
+    if (multicast) d.add_list(d.source(3 + offsets, 16));
+    d.op.mods |= (barrier.wide ? kWideBarrier : 0) | (cluster ? 0 : kOwn) | (multicast ? kMulticast : 0) |
+                 (group == 1 ? kPair : 0);
     d.op.target = static_cast<u32>(barrier.offset);
     d.op.run = run_load;
   } else {
-    d.expect_operands(2, 3);
+    d.expect_operands(2, 2 + policy);
     if (!decode_map(d, 0, coordinates)) return;
     decode_address(d, 1);
     d.op.run = run_store;

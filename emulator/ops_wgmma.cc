@@ -91,10 +91,11 @@ class Reader {
  private:
   bool open(u32 address) {
     uint8_t* shadow = nullptr;
-    piece_ = warp_.locate<ptx::Space::shared>(op_, address, 0, 16, 16, Access::read, &shadow);
+    // Descriptors have no room for the block's rank: they count from the start of its shared memory.
+    u32 full = warp_.block().window_base() + address;
+    piece_ = warp_.locate<ptx::Space::shared>(op_, full, 0, 16, 16, Access::read, &shadow);
     piece_address_ = address;
-    if (!piece_ || (!is_written(shadow, 16) && !warp_.check_written(op_, shadow, 16, 0, address)))
-      return false;
+    if (!piece_ || (!is_written(shadow, 16) && !warp_.check_written(op_, shadow, 16, 0, full))) return false;
     product_.pieces.push_back(address);
     product_.bytes.insert(product_.bytes.end(), piece_, piece_ + 16);
     return check_race<false, Proxy::async>(warp_, op_, shadow, 16, 0);
@@ -196,11 +197,11 @@ void run_wait(Warp& w, const Op& op) {
     const Op& issuer = *products[i].op;
     for (size_t k = 0; k < products[i].pieces.size(); ++k) {
       u32 address = products[i].pieces[k];
+      u64 at = kSharedWindow + w.block().window_base() + address;
       uint8_t* shadow = w.block().shared_shadow(address);
-      if (!is_written(shadow, 16) && !w.check_written(issuer, shadow, 16, 0, address)) return;
+      if (!is_written(shadow, 16) && !w.check_written(issuer, shadow, 16, 0, at)) return;
       if (!check_race<false, Proxy::async>(w, issuer, shadow, 16, 0)) return;
       if (std::memcmp(w.block().shared(address), products[i].bytes.data() + k * 16, 16) != 0) {
-        u64 at = address;
         return w.fault(
             issuer, FaultKind::async_early,
             "an operand of this product in shared memory was changed before the product was waited for", 0,

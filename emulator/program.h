@@ -41,6 +41,7 @@ struct ConstantSlot {
   uint32_t offset = 0;
   uint8_t bits = 32;  // 1 (predicate), 32 or 64
   uint64_t value = 0;
+  bool is_shared_address = false;  // counted from the block's place in the shared window
 };
 enum class Special : uint8_t {
   tid_x,
@@ -113,6 +114,9 @@ struct Program {
   uint32_t local_bytes = 0;     // per thread, including call parameters
   int max_threads = 0;
   int required_threads[3] = {0, 0, 0};
+  uint32_t required_cluster[3] = {0, 0, 0};          // .reqnctapercluster; 0 when not given
+  uint32_t max_cluster = 0;                          // .maxclusterrank
+  bool explicit_cluster = false;                     // .explicitcluster
   std::vector<std::vector<uint32_t>> branch_tables;  // brx.idx: op indices
 };
 

@@ -120,6 +120,11 @@ Result<std::unique_ptr<Program>> build_program(const LoadedModule& loaded, const
   program->kernel = kernel;
   program->max_threads = function->max_threads;
   std::copy(function->required_threads, function->required_threads + 3, program->required_threads);
+  std::copy(function->cluster, function->cluster + 3, program->required_cluster);
+  program->max_cluster = static_cast<uint32_t>(function->max_cluster);
+  program->explicit_cluster = function->explicit_cluster;
+  if (function->blocks_are_clusters)
+    return make_error(ErrorCode::unsupported, "kernel {}: .blocksareclusters is not supported", kernel);
   Decoder::State state;
   state.flat = &*flat;
   state.program = program.get();

@@ -95,6 +95,8 @@ struct Function {
   int max_threads = 0;           // product of .maxntid, 0 when not given
   int required_threads[3] = {0, 0, 0};
   int cluster[3] = {0, 0, 0};  // .reqnctapercluster
+  int max_cluster = 0;         // .maxclusterrank
+  bool explicit_cluster = false, blocks_are_clusters = false;
 };
 
 struct Module {

@@ -390,12 +390,15 @@ class Parser {
                  token.is(".local_maxnreg") || token.is(".maxnctapersm") || token.is(".blocksareclusters")) {
         if (lexer_.peek().kind == Token::Kind::number) {
           if (Status status = read_values(); !status.ok()) return status;
+          if (token.is(".maxclusterrank")) f.max_cluster = values[0];
         }
+        f.blocks_are_clusters |= token.is(".blocksareclusters");
+      } else if (token.is(".explicitcluster")) {
+        f.explicit_cluster = true;
       } else if (token.is(".pragma")) {
         lexer_.next();
         if (Status status = expect(";"); !status.ok()) return status;
-      } else if (!token.is(".noreturn") && !token.is(".explicitcluster") && !token.is(".unified") &&
-                 !token.is(".abi_preserve")) {
+      } else if (!token.is(".noreturn") && !token.is(".unified") && !token.is(".abi_preserve")) {
         return fail(fmt::format("unknown directive '{}' of a function", token.text));
       }
     }

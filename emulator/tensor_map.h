@@ -7,6 +7,24 @@
 #include "base/result.h"
 #include "runtime/device.h"
 
+namespace rtjit {
+
+// What cuTensorMapEncodeIm2col takes: a tensor of channels, W (, H (, D)) and images.
+struct Im2colMapRequest {
+  DevicePtr base = 0;
+  DType dtype = DType::bf16;
+  int rank = 0;                               // 3 to 5
+  std::array<uint64_t, 5> dims{}, strides{};  // as in TensorMapRequest
+  // Corners of the bounding box along W, H, D: `lower` counts from the tensor's first pixel, `upper` from its
+  // last.
+  std::array<int, 3> lower{}, upper{};
+  std::array<uint32_t, 3> pixel_strides{1, 1, 1};  // along W, H, D
+  uint32_t channels = 0, pixels = 0;               // of one copy
+  int swizzle = 0;
+};
+
+}  // namespace rtjit
+
 namespace rtjit::emu {
 
 struct TensorMap {
@@ -16,12 +34,18 @@ struct TensorMap {
   uint32_t dims[5] = {};
   uint16_t box[5] = {};
   uint8_t rank = 0, dtype = 0, swizzle = 0, element_bytes = 0;
+  // im2col: the corners of the bounding box (W, H, D) and the steps along them, against the tensor's own;
+  // pixels of a copy, and channels of a pixel.
+  uint8_t im2col = 0, pixel_strides[3] = {1, 1, 1};
+  int16_t lower[3] = {}, upper[3] = {};
+  uint16_t channels = 0, pixels = 0;
 };
 static_assert(sizeof(TensorMap) <= sizeof(TensorMapBytes));
 inline constexpr uint64_t kTensorMapMagic = 0x7274'6a69'7420'746dULL;
 
 // Checks what the driver would check, and says which field is wrong.
 Status encode(const TensorMapRequest& request, TensorMapBytes* out);
+Status encode_im2col(const Im2colMapRequest& request, TensorMapBytes* out);
 
 // A shared address with the map's swizzle applied (absolute addresses, as hardware does).
 inline uint32_t swizzled(uint32_t address, int swizzle) {

@@ -61,6 +61,8 @@ void TensorMemory::start() {
   pending_.clear();
   committed_.clear();
   relinquished = false;
+  pair_allocation = {};
+  pair_sizes.clear();
   last_columns = kColumns;
   sequence_ = 0;
   group_ = 0;
@@ -187,7 +189,7 @@ bool TensorMemory::check(Warp& warp, const Op& op, int lane, const TensorRegion&
 bool TensorMemory::check_race(Warp& warp, const Op& op, int lane, const TensorRegion& region, bool write,
                               bool asynchronous) {
   if (!race_base_) return true;
-  u32 who = asynchronous ? block_->races.agent(warp.index()) : warp.index();
+  u32 who = asynchronous ? block_->races.agent(warp.who()) : warp.who();
   for (u32 g = 0; g < kGroups; ++g) {
     if (!(region.lanes[g / 4] >> g % 4 * kLaneGroup & 0xffff)) continue;
     u32 offset = race_base_ + (g * kColumns + region.column) * 4;
@@ -230,13 +232,13 @@ void TensorMemory::mark_written(const TensorRegion& region) {
 
 void TensorMemory::add_pending(Warp& warp, const Op& op, int lane, const TensorRegion& region,
                                TensorAccess access, uint64_t shape, SharedSnapshot snapshot) {
-  u32 thread = warp.thread_index(lane);
+  u32 thread = issuer(warp, lane);
   ++sequence_;
   // Steps of one product over k are one entry, so that the list stays short.
   u64 committed = committed_.count(thread) ? committed_[thread] : 0;
   Pending* entry = nullptr;
   for (Pending& p : pending_) {
-    if (p.access == access && p.thread == thread && p.op == &op && p.shape == shape &&
+    if (p.access == access && p.issuer == thread && p.op == &op && p.shape == shape &&
         p.region.lanes == region.lanes && p.region.column == region.column &&
         p.region.columns == region.columns && p.sequence > committed)
       entry = &p;
@@ -251,13 +253,17 @@ void TensorMemory::add_pending(Warp& warp, const Op& op, int lane, const TensorR
 
 void TensorMemory::finish_warp(uint32_t warp_index, TensorAccess access) {
   std::erase_if(pending_,
-                [&](const Pending& p) { return p.access == access && p.thread / 32 == warp_index; });
+                [&](const Pending& p) { return p.access == access && p.warp->index() == warp_index; });
 }
 
-void TensorMemory::complete(uint32_t thread, uint64_t sequence) {
+uint32_t TensorMemory::issuer(const Warp& warp, int lane) {
+  return const_cast<Warp&>(warp).block().rank() << 16 | warp.thread_index(lane);
+}
+
+void TensorMemory::complete(uint32_t issuer, uint64_t sequence) {
   for (size_t i = 0; i < pending_.size(); ++i) {
     Pending& p = pending_[i];
-    if (p.thread != thread || p.sequence > sequence || p.access == TensorAccess::load ||
+    if (p.issuer != issuer || p.sequence > sequence || p.access == TensorAccess::load ||
         p.access == TensorAccess::store)
       continue;
     for (const SharedSnapshot& snapshot : p.snapshots) {
@@ -270,12 +276,12 @@ void TensorMemory::complete(uint32_t thread, uint64_t sequence) {
         return p.warp->fault(*p.op, FaultKind::async_early,
                              "an operand of this instruction in shared memory was changed before the "
                              "instruction completed",
-                             static_cast<int>(thread % 32), &address);
+                             static_cast<int>(issuer % 32), &address);
       }
     }
   }
   std::erase_if(pending_, [&](const Pending& p) {
-    return p.thread == thread && p.sequence <= sequence && p.access != TensorAccess::load &&
+    return p.issuer == issuer && p.sequence <= sequence && p.access != TensorAccess::load &&
            p.access != TensorAccess::store;
   });
 }

@@ -68,6 +68,13 @@ class TensorMemory {
   // False after a fault.
   bool deallocate(Warp& warp, const Op& op, uint32_t address, uint32_t columns);
   bool relinquished = false;
+  // An allocation with .cta_group::2 that a warp of this block has begun, and waits for the other block with.
+  struct PairAllocation {
+    Warp* warp = nullptr;  // null: none is under way
+    uint32_t column = 0;
+  };
+  PairAllocation pair_allocation;
+  std::vector<uint32_t> pair_sizes;  // of all such allocations, in columns
   uint32_t last_columns = kColumns;  // of the latest allocation; the next may not be larger
   // Every tcgen05 instruction of a kernel must have the same .cta_group. False after a fault.
   bool check_group(Warp& warp, const Op& op, uint32_t group);
@@ -88,15 +95,17 @@ class TensorMemory {
   void add_pending(Warp& warp, const Op& op, int lane, const TensorRegion& region, TensorAccess access,
                    uint64_t shape = 0, SharedSnapshot snapshot = {});
   void finish_warp(uint32_t warp_index, TensorAccess access);  // wait::ld, wait::st
+  // Names a thread of any block of the cluster.
+  static uint32_t issuer(const Warp& warp, int lane);
   // A commit of the thread: returns what `complete` needs.
-  uint64_t commit(uint32_t thread) { return committed_[thread] = sequence_; }
+  uint64_t commit(uint32_t issuer) { return committed_[issuer] = sequence_; }
   // Completes what a thread issued up to a sequence number: shared operands must be as they were.
-  void complete(uint32_t thread, uint64_t sequence);
+  void complete(uint32_t issuer, uint64_t sequence);
 
  private:
   struct Pending {
     TensorAccess access{};
-    uint32_t thread = 0;
+    uint32_t issuer = 0;
     uint64_t sequence = 0, shape = 0;
     TensorRegion region;
     const Op* op = nullptr;
@@ -118,7 +127,7 @@ class TensorMemory {
   std::vector<Allocation> allocations_;
   std::vector<Pending> pending_;
   uint64_t sequence_ = 0;
-  std::map<uint32_t, uint64_t> committed_;  // thread -> sequence number at its latest commit
+  std::map<uint32_t, uint64_t> committed_;  // issuer -> sequence number at its latest commit
   uint32_t group_ = 0;
   uint32_t race_base_ = 0;  // where its words begin in the race detector; 0: not yet there
 };

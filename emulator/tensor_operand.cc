@@ -11,13 +11,14 @@ namespace rtjit::emu {
 
 const uint8_t* PieceReader::read(u32 address) {
   uint8_t* shadow = nullptr;
-  const uint8_t* piece = warp_.locate<ptx::Space::shared>(op_, address, lane_, 16, 16, Access::read, &shadow);
+  u32 full = block_.window_base() + address;
+  const uint8_t* piece = warp_.locate_shared(op_, full, lane_, 16, 16, false, &shadow);
   if (!piece) return nullptr;
-  if (!is_written(shadow, 16) && !warp_.check_written(op_, shadow, 16, lane_, address)) return nullptr;
-  Block& block = warp_.block();
-  if (block.launch().strictness.races) {
+  if (!is_written(shadow, 16) && !warp_.check_written(op_, shadow, 16, lane_, full)) return nullptr;
+  if (block_.launch().strictness.races) {
+    RaceDetector& races = block_.races;
     RaceDetector::Conflict c =
-        block.races.read_async(block.races.agent(warp_.index()), address, 16, op_.line);
+        races.read_async(races.agent(warp_.who()), block_.shared_start() + address, 16, op_.line);
     if (c.found()) {
       report_conflict(warp_, op_, c, "reads", lane_);
       return nullptr;
@@ -28,8 +29,8 @@ const uint8_t* PieceReader::read(u32 address) {
   return piece;
 }
 
-bool gather_shared(Warp& w, const Op& op, int lane, u64 descriptor, bool transposed, u32 element_bytes,
-                   u32 first, u32 rows, const std::vector<bool>& zero, uint8_t* out,
+bool gather_shared(Warp& w, const Op& op, int lane, Block& block, u64 descriptor, bool transposed,
+                   u32 element_bytes, u32 first, u32 rows, const std::vector<bool>& zero, uint8_t* out,
                    SharedSnapshot* snapshot) {
   MatrixDescriptor matrix(descriptor);
   bool unsupported = false;
@@ -37,7 +38,7 @@ bool gather_shared(Warp& w, const Op& op, int lane, u64 descriptor, bool transpo
     w.fault(op, unsupported ? FaultKind::unsupported : FaultKind::tensor_memory, std::move(problem), lane);
     return false;
   }
-  PieceReader reader(w, op, lane, snapshot);
+  PieceReader reader(w, op, lane, block, snapshot);
   snapshot->addresses.reserve(snapshot->addresses.size() + rows * 2);
   snapshot->bytes.reserve(snapshot->bytes.size() + rows * kRowBytes);
   std::memset(out, 0, rows * kRowBytes);

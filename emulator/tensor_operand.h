@@ -13,27 +13,29 @@ namespace rtjit::emu {
 // Every row of an operand of one instruction has 32 bytes.
 inline constexpr u32 kRowBytes = 32;
 
-// Reads pieces of 16 bytes of shared memory with the checks of an ordinary load, and keeps what it saw.
+// Reads pieces of 16 bytes of a block's shared memory with the checks of an ordinary load, and keeps what it
+// saw.
 class PieceReader {
  public:
-  PieceReader(Warp& w, const Op& op, int lane, SharedSnapshot* snapshot)
-      : warp_(w), op_(op), lane_(lane), snapshot_(*snapshot) {
-    snapshot_.block = &w.block();
+  PieceReader(Warp& w, const Op& op, int lane, Block& block, SharedSnapshot* snapshot)
+      : warp_(w), op_(op), lane_(lane), block_(block), snapshot_(*snapshot) {
+    snapshot_.block = &block;
   }
-  // Null after a fault.
+  // An address as descriptors hold it: from the start of the block's shared memory. Null after a fault.
   const uint8_t* read(u32 address);
 
  private:
   Warp& warp_;
   const Op& op_;
   int lane_;
+  Block& block_;
   SharedSnapshot& snapshot_;
 };
 
 // `rows` rows of 32 bytes from row `first` on, k running fastest, whatever the layout. Rows whose entry in
-// `zero` is set become zeros and need not exist. False after a fault.
-bool gather_shared(Warp& w, const Op& op, int lane, u64 descriptor, bool transposed, u32 element_bytes,
-                   u32 first, u32 rows, const std::vector<bool>& zero, uint8_t* out,
+// `zero` is set become zeros and need not exist. `block`: whose shared memory it is. False after a fault.
+bool gather_shared(Warp& w, const Op& op, int lane, Block& block, u64 descriptor, bool transposed,
+                   u32 element_bytes, u32 first, u32 rows, const std::vector<bool>& zero, uint8_t* out,
                    SharedSnapshot* snapshot);
 
 // How elements lie in the 32 bytes of a row.

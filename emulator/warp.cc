@@ -3,13 +3,14 @@
 #include <bit>
 #include <cstring>
 
-#include "emulator/block.h"
+#include "emulator/cluster.h"
 
 namespace rtjit::emu {
 
 void Warp::start(Block* block, const Program* program, uint32_t index) {
   block_ = block;
   index_ = index;
+  who_ = block->races.participant(block->rank(), index);
   uint32_t threads = block->launch().threads();
   uint32_t lanes = std::min(32u, threads - index * 32);
   valid = lanes == 32 ? ~0u : (1u << lanes) - 1;
@@ -23,6 +24,8 @@ void Warp::start(Block* block, const Program* program, uint32_t index) {
   async_copies.clear();
   warpgroup_products.clear();
   warpgroup_groups = 0;
+  exit_op = nullptr;
+  cluster_arrived = cluster_current = 0;
   std::memset(async_groups, 0, sizeof(async_groups));
   std::memset(bulk_groups, 0, sizeof(bulk_groups));
   stack_.clear();
@@ -34,11 +37,12 @@ void Warp::start(Block* block, const Program* program, uint32_t index) {
     auto address = reinterpret_cast<uintptr_t>(storage_.data());
     registers_ = storage_.data() + ((64 - address % 64) % 64);
     for (const ConstantSlot& slot : program->constants) {
+      uint64_t value = slot.value + (slot.is_shared_address ? block->window_base() : 0);
       for (int lane = 0; lane < 32; ++lane) {
         if (slot.bits == 64)
-          reg<uint64_t>(slot.offset)[lane] = slot.value;
+          reg<uint64_t>(slot.offset)[lane] = value;
         else
-          reg<uint32_t>(slot.offset)[slot.bits == 1 ? 0 : lane] = static_cast<uint32_t>(slot.value);
+          reg<uint32_t>(slot.offset)[slot.bits == 1 ? 0 : lane] = static_cast<uint32_t>(value);
       }
     }
   }
@@ -100,7 +104,7 @@ void Warp::reconverge() {
   active = 0;
   state = WarpState::exited;
   stop = true;
-  block_->warp_exited();
+  block_->warp_exited(*this);
 }
 
 void Warp::branch(uint32_t taken, const Op& op) {
@@ -159,7 +163,10 @@ void Warp::branch_many(const uint32_t* targets, const Op& op) {
   if (stack_.back().pc == stack_.back().reconverge) pc = next_pc;
 }
 
-void Warp::exit_lanes(uint32_t mask) { exited |= mask; }
+void Warp::exit_lanes(uint32_t mask) {
+  exited |= mask;
+  exit_op = &program_->ops[pc];
+}
 
 void Warp::fault(const Op& op, FaultKind kind, std::string detail, int lane, const uint64_t* address) {
   Report report;
@@ -186,6 +193,62 @@ void Warp::fault(const Op& op, FaultKind kind, std::string detail, int lane, con
   block_->launch().fault(std::move(report));
 }
 
+Block* Warp::shared_owner(const Op& op, uint32_t address, int lane, bool own) {
+  Cluster& cluster = block_->cluster();
+  uint32_t rank = address >> kRankShift;
+  if (cluster.size() == 1) return block_;  // the whole window is its own; bounds are checked by the caller
+  uint64_t generic = kSharedWindow + address;
+  if (rank == block_->rank()) return block_;
+  if (rank >= cluster.size()) {
+    fault(op, FaultKind::out_of_bounds,
+          fmt::format("shared memory of the block with rank {}; the cluster has {} blocks", rank,
+                      cluster.size()),
+          lane, &generic);
+    return nullptr;
+  }
+  if (own) {
+    fault(op, FaultKind::invalid_address,
+          fmt::format(
+              "the address is in the shared memory of the block with rank {} of the cluster, this block has "
+              "rank {}; only .shared::cluster and generic accesses may leave the own block",
+              rank, block_->rank()),
+          lane, &generic);
+    return nullptr;
+  }
+  Block& owner = cluster.block(rank);
+  if (owner.exited()) {
+    const auto& i = owner.index();
+    fault(op, FaultKind::use_after_free,
+          fmt::format("shared memory of block ({},{},{}), which has exited", i[0], i[1], i[2]), lane,
+          &generic);
+    return nullptr;
+  }
+  return &owner;
+}
+
+uint8_t* Warp::locate_shared(const Op& op, uint32_t address, int lane, uint32_t bytes, uint32_t align,
+                             bool own, uint8_t** shadow) {
+  uint64_t generic = kSharedWindow + address;
+  if (address & (align - 1)) {
+    fault(op, FaultKind::misaligned,
+          fmt::format("an access of {} B needs an address that is a multiple of {}", bytes, align), lane,
+          &generic);
+    return nullptr;
+  }
+  Block* owner = shared_owner(op, address, lane, own);
+  if (!owner) return nullptr;
+  uint32_t offset = address - owner->window_base();
+  if (uint64_t(offset) + bytes > owner->shared_bytes()) {
+    fault(op, FaultKind::out_of_bounds,
+          fmt::format("{} B at offset {} of {} B of shared memory", bytes, offset, owner->shared_bytes()),
+          lane, &generic);
+    return nullptr;
+  }
+  if (owner != block_) owner->note_remote_use(*this, op);
+  *shadow = owner->shared_shadow(offset);
+  return owner->shared(offset);
+}
+
 uint8_t* Warp::locate_generic(const Op& op, uint64_t address, int lane, uint32_t bytes, uint32_t align,
                               Access access, uint8_t** shadow) {
   if (address & (align - 1)) {
@@ -196,14 +259,7 @@ uint8_t* Warp::locate_generic(const Op& op, uint64_t address, int lane, uint32_t
   }
   uint64_t window = address & ~uint64_t(0xffffffff), offset = address & 0xffffffff;
   if (window == kSharedWindow) {
-    if (offset + bytes > block_->shared_bytes()) {
-      fault(op, FaultKind::out_of_bounds,
-            fmt::format("{} B at offset {} of {} B of shared memory", bytes, offset, block_->shared_bytes()),
-            lane, &address);
-      return nullptr;
-    }
-    *shadow = block_->shared_shadow(static_cast<uint32_t>(offset));
-    return block_->shared(static_cast<uint32_t>(offset));
+    return locate_shared(op, static_cast<uint32_t>(offset), lane, bytes, align, false, shadow);
   }
   if (window == kLocalWindow) {
     if (offset + bytes > block_->local_bytes()) {

@@ -54,6 +54,7 @@ class Warp {
   const Program& program() const { return *program_; }
   Block& block() { return *block_; }
   uint32_t index() const { return index_; }
+  uint32_t who() const { return who_; }  // among the race detector's participants
   uint32_t thread_index(int lane) const { return index_ * 32 + static_cast<uint32_t>(lane); }
 
   // Memory of `bytes` at an address; null after a fault. Alignment to `align` is checked. `shadow` receives
@@ -63,6 +64,11 @@ class Warp {
                   uint8_t** shadow);
   uint8_t* locate_generic(const Op& op, uint64_t address, int lane, uint32_t bytes, uint32_t align,
                           Access access, uint8_t** shadow);
+  // As locate_generic for an address within the shared window; `own`: another block's memory is an error.
+  uint8_t* locate_shared(const Op& op, uint32_t address, int lane, uint32_t bytes, uint32_t align, bool own,
+                         uint8_t** shadow);
+  // The block whose shared memory an address of the shared window names; null after a fault.
+  Block* shared_owner(const Op& op, uint32_t address, int lane, bool own);
   // True when all bytes have been written; otherwise reports.
   bool check_written(const Op& op, const uint8_t* shadow, uint32_t bytes, int lane, uint64_t address);
 
@@ -96,17 +102,23 @@ class Warp {
   // Bulk copies from shared memory by group, per lane.
   uint32_t bulk_groups[32] = {};
 
+  static constexpr uint32_t kClusterBarrier = 16;
   uint32_t barrier_id = 0;  // where it waits
-  uint32_t barrier_line = 0;
   const Op* waiting_op = nullptr;
-  uint32_t current_lane_of_fault = 0;
+  const Op* exit_op = nullptr;  // the latest exit of some of its lanes
+
+  // barrier.cluster: lanes that arrived and have not waited yet, with the phase each arrived in, and those
+  // that arrived in the current phase. For the warp while it waits: its lanes, and whether it acquires.
+  uint32_t cluster_arrived = 0, cluster_current = 0, waiting_lanes = 0;
+  uint32_t cluster_phase[32] = {};
+  bool waits_acquire = false;
 
  private:
   void reconverge();
   uint8_t* fault_global(const Op& op, uint64_t address, int lane, uint32_t bytes, Access access);
   Block* block_ = nullptr;
   const Program* program_ = nullptr;
-  uint32_t index_ = 0;
+  uint32_t index_ = 0, who_ = 0;
   std::vector<DivergentPath> stack_;
   std::vector<uint8_t> storage_;
   uint8_t* registers_ = nullptr;

@@ -77,7 +77,7 @@ TEST(Tcgen05Moves, EveryShapeOfLoadAndStore) {
           auto tensor = emulator.buffer(before);
           // No bytes of shared memory are copied: the register buffer stands where the image would.
           Status status = emulator.run("k", 1, 128, 16, out, registers, tensor, uint64_t(0), uint64_t(0), 0u,
-                                       0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u);
+                                       0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u);
           std::string form = std::string(shape.name) + ".x" + std::to_string(times) + (load ? " ld" : " st") +
                              (halves ? " 16b" : "");
           ASSERT_TRUE(status.ok()) << form << ": " << status.error().message;
@@ -134,7 +134,7 @@ TEST(Tcgen05Moves, LoadWithReduction) {
     auto results = emulator.buffer(std::vector<uint32_t>(128 * 128, 0));
     auto tensor = emulator.buffer(before);
     Status status = emulator.run("k", 1, 128, 16, out, results, tensor, uint64_t(0), uint64_t(0), 0u, 0u, 0u,
-                                 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u);
+                                 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u);
     ASSERT_TRUE(status.ok()) << form << status.error().message;
     auto got = emulator.read(results);
     bool minimum = form.starts_with("min"), absolute = form.find("abs") != std::string::npos;
@@ -267,7 +267,7 @@ TEST(Tcgen05Moves, UnsupportedFormsAreNamed) {
     Status status = emulator.status();
     if (status.ok())
       status = emulator.run("k", 1, 128, 16, uint64_t(0), uint64_t(0), uint64_t(0), uint64_t(0), uint64_t(0),
-                            0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u);
+                            0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u, 0u);
     ASSERT_FALSE(status.ok());
     EXPECT_THAT(status.error().message, HasSubstr("not supported"));
     EXPECT_THAT(status.error().message, HasSubstr(instruction.substr(0, 14)));
