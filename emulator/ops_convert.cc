@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "emulator/lane_ops.h"
+#include "emulator/ops_convert_pack.h"
 
 namespace rtjit::emu {
 namespace {
@@ -359,7 +360,7 @@ void decode_packed(Decoder& d, const Modifiers& m, int to) {
 }
 
 void decode_cvt(Decoder& d) {
-  if (d.has_modifier("pack")) return d.fail("cvt.pack is not supported");
+  if (d.take("pack")) return decode_convert_pack(d);
   Modifiers m = take_modifiers(d);
   if (int to = packed_index(d.peek_modifier()); to >= 0) return decode_packed(d, m, to);
   Type to = d.take_type(), from = d.take_type();

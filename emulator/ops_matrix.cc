@@ -11,6 +11,7 @@
 #include "emulator/matrix_sum.h"
 #include "emulator/memory_access.h"
 #include "emulator/ops_ldmatrix.h"
+#include "emulator/ops_matrix_plain.h"
 #include "emulator/ops_wgmma.h"
 
 namespace rtjit::emu {
@@ -174,6 +175,7 @@ void decode_mma(Decoder& d) {
   if (d.take("sp") || d.take("sp::ordered_metadata")) return d.fail("sparse mma is not supported");
   if (!d.take("sync")) return d.fail("mma needs .sync");
   d.take("aligned");
+  if (decode_plain_mma(d)) return;
   std::string_view shape = d.peek_modifier();
   MmaShape s{};
   if (shape == "m16n8k4")
@@ -274,6 +276,7 @@ void add_matrix_instructions(InstructionTable& table) {
   table["mma"] = decode_mma;
   add_matrix_memory_instructions(table);
   add_warpgroup_instructions(table);
+  add_wmma_instructions(table);
 }
 
 }  // namespace rtjit::emu

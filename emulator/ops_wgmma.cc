@@ -4,6 +4,7 @@
 // ordered behind that wait, is reported.
 #include "emulator/ops_wgmma.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "emulator/matrix_sum.h"
@@ -19,7 +20,7 @@ using ptx::Operand;
 // 20 trans-a, 21 trans-b, 22-23 scale-d (0 false, 1 true, 2 predicate), 24 predicate negated. imm: n. a: A
 // descriptor, b: B descriptor, c: predicate. The list: d registers, then A's.
 constexpr u32 kHalf = 1 << 16, kSharedA = 1 << 17, kNegateA = 1 << 18, kNegateB = 1 << 19, kTransA = 1 << 20,
-              kTransB = 1 << 21, kNotScale = 1 << 24;
+              kTransB = 1 << 21, kNotScale = 1 << 24, kSaturate = 1 << 25;
 
 // A matrix in shared memory as its 64-bit descriptor gives it.
 class SharedMatrix {
@@ -81,14 +82,24 @@ class Reader {
 
   // False after a fault.
   bool read(u32 address, float* out) {
-    if ((address & ~15u) != piece_address_ && !open(address & ~15u)) return false;
     u32 bits = 0;
-    std::memcpy(&bits, piece_ + (address & 15), bytes_);
+    if (!read_bits(address, &bits)) return false;
     *out = element_value(bits, element_);
+    return true;
+  }
+  bool read(u32 address, s32* out) {
+    u32 bits = 0;
+    if (!read_bits(address, &bits)) return false;
+    *out = element_ == MmaElement::int8 ? static_cast<int8_t>(bits) : static_cast<s32>(bits);
     return true;
   }
 
  private:
+  bool read_bits(u32 address, u32* bits) {
+    if ((address & ~15u) != piece_address_ && !open(address & ~15u)) return false;
+    std::memcpy(bits, piece_ + (address & 15), bytes_);
+    return true;
+  }
   bool open(u32 address) {
     uint8_t* shadow = nullptr;
     // Descriptors have no room for the block's rank: they count from the start of its shared memory.
@@ -109,6 +120,68 @@ class Reader {
   u32 piece_address_ = kNone;
 };
 
+// The warp's 16 rows of A into f. False after a fault.
+template <class T>
+bool gather_rows(Warp& w, const Op& op, MmaElement type, int k_count, const u32* registers,
+                 Warp::WarpgroupProduct* product, Fragments<T>* f) {
+  f->elements = 32 / bits_of(type);
+  if (!(op.mods & kSharedA)) {
+    f->gather_a(w, registers, k_count, type, false);
+    return true;
+  }
+  SharedMatrix a(w.reg<u64>(op.a)[0], op.mods & kTransA, static_cast<u32>(bits_of(type)) / 8);
+  if (a.base_offset()) {
+    w.fault(op, FaultKind::unsupported, "descriptors with a base offset are not supported");
+    return false;
+  }
+  Reader reader(w, op, type, product);
+  for (int row = 0; row < 16; ++row) {
+    for (int k = 0; k < k_count; ++k) {
+      u32 address = a.address(static_cast<u32>(row) + w.index() % 4 * 16, static_cast<u32>(k));
+      if (!reader.read(address, &f->a_at(row, k))) return false;
+    }
+  }
+  return true;
+}
+
+bool accumulates(Warp& w, const Op& op) {
+  u32 scale = op.mods >> 22 & 3;
+  if (scale == 2) return ((op.mods & kNotScale) ? ~w.pred(op.c) : w.pred(op.c)) & 1;
+  return scale == 1;
+}
+
+void run_integers(Warp& w, const Op& op) {
+  if (w.exec != ~0u)
+    return w.fault(op, FaultKind::barrier,
+                   fmt::format("wgmma needs all 32 lanes of each warp; lanes {:#x} execute it", w.exec));
+  const int k_count = static_cast<int>(op.mods & 0xff), n_count = static_cast<int>(op.imm);
+  auto a_type = static_cast<MmaElement>(op.mods >> 8 & 15),
+       b_type = static_cast<MmaElement>(op.mods >> 12 & 15);
+  const u32* list = w.program().lists.data() + op.list;
+  Warp::WarpgroupProduct product{w.warpgroup_groups, &op, {}, {}};
+  Fragments<s32> f;
+  if (!gather_rows(w, op, a_type, k_count, list + n_count / 2, &product, &f)) return;
+  SharedMatrix b(w.reg<u64>(op.b)[0], false, 1);
+  if (b.base_offset())
+    return w.fault(op, FaultKind::unsupported, "descriptors with a base offset are not supported");
+  Reader reader(w, op, b_type, &product);
+  bool accumulate = accumulates(w, op);
+  for (int column = 0; column < n_count; ++column) {
+    s32 values[32];
+    for (int k = 0; k < k_count; ++k) {
+      if (!reader.read(b.address(static_cast<u32>(column), static_cast<u32>(k)), &values[k])) return;
+    }
+    for (int row = 0; row < 16; ++row) {
+      u32* d = w.reg<u32>(list[column / 8 * 4 + row / 8 * 2 + column % 2]) + row % 8 * 4 + column % 8 / 2;
+      s64 sum = accumulate ? static_cast<s32>(*d) : 0;
+      for (int k = 0; k < k_count; ++k) sum += s64(f.a_at(row, k)) * values[k];
+      if (op.mods & kSaturate) sum = std::clamp<s64>(sum, INT32_MIN, INT32_MAX);
+      *d = static_cast<u32>(sum);
+    }
+  }
+  w.warpgroup_products.push_back(std::move(product));
+}
+
 void run_wgmma(Warp& w, const Op& op) {
   if (w.exec != ~0u)
     return w.fault(op, FaultKind::barrier,
@@ -122,28 +195,13 @@ void run_wgmma(Warp& w, const Op& op) {
   int d_count = half ? n_count / 4 : n_count / 2;
   Warp::WarpgroupProduct product{w.warpgroup_groups, &op, {}, {}};
   Fragments<float> f;
-  f.elements = 32 / bits_of(a_type);
-  if (op.mods & kSharedA) {
-    SharedMatrix a(w.reg<u64>(op.a)[0], op.mods & kTransA, static_cast<u32>(bits_of(a_type)) / 8);
-    if (a.base_offset())
-      return w.fault(op, FaultKind::unsupported, "descriptors with a base offset are not supported");
-    Reader reader(w, op, a_type, &product);
-    for (int row = 0; row < 16; ++row) {
-      for (int k = 0; k < k_count; ++k) {
-        u32 address = a.address(static_cast<u32>(row) + w.index() % 4 * 16, static_cast<u32>(k));
-        if (!reader.read(address, &f.a_at(row, k))) return;
-      }
-    }
-  } else {
-    f.gather_a(w, list + d_count, k_count, a_type, false);
-  }
+  if (!gather_rows(w, op, a_type, k_count, list + d_count, &product, &f)) return;
   if (bool(op.mods & kNegateA) != bool(op.mods & kNegateB)) {
     for (int row = 0; row < 16; ++row) {
       for (int k = 0; k < k_count; ++k) f.a_at(row, k) = -f.a_at(row, k);
     }
   }
-  bool accumulate = (op.mods >> 22 & 3) == 1;
-  if ((op.mods >> 22 & 3) == 2) accumulate = ((op.mods & kNotScale) ? ~w.pred(op.c) : w.pred(op.c)) & 1;
+  bool accumulate = accumulates(w, op);
   SharedMatrix b(w.reg<u64>(op.b)[0], op.mods & kTransB, static_cast<u32>(bits_of(b_type)) / 8);
   if (b.base_offset())
     return w.fault(op, FaultKind::unsupported, "descriptors with a base offset are not supported");
@@ -227,14 +285,17 @@ void decode_product(Decoder& d) {
     d.take(d.peek_modifier());
     return e;
   };
-  bool half = d.take("f16");
-  if (!half && !d.take("f32")) return d.fail("only f32 and f16 results are supported");
+  bool half = d.take("f16"), integer = !half && d.take("s32");
+  if (!half && !integer && !d.take("f32")) return d.fail("only f32, f16 and s32 results are supported");
   std::optional<MmaElement> a = element(), b = element();
-  if (!a || !b || is_integer(*a) || is_integer(*b) || bits_of(*a) != bits_of(*b) || bits_of(*a) < 8 ||
-      n < 8 || n > 256 || n % 8 != 0 || k * static_cast<u32>(bits_of(*a)) != 256)
+  if (!a || !b || is_integer(*a) != integer || is_integer(*b) != integer || bits_of(*a) != bits_of(*b) ||
+      bits_of(*a) < 8 || n < 8 || n > 256 || n % 8 != 0 || k * static_cast<u32>(bits_of(*a)) != 256)
     return d.fail("this shape and these element types do not go together");
+  if (integer && n != 24 && n != 8 && n % 16 != 0)
+    return d.fail("integers need N as 8, 24 or a multiple of 16");
+  bool saturate = integer && d.take("satfinite");
   bool shared_a = d.operand(1).kind != Operand::Kind::vector, can_transpose = bits_of(*a) == 16;
-  size_t expected = 6 + (can_transpose ? (shared_a ? 2 : 1) : 0);
+  size_t expected = integer ? 4 : 6 + (can_transpose ? (shared_a ? 2 : 1) : 0);
   d.expect_operands(expected, expected);
   if (d.failed()) return;
   const Operand& results = d.operand(0);
@@ -244,7 +305,7 @@ void decode_product(Decoder& d) {
   for (const Operand& o : results.elements) d.add_list(d.destination(o, 32));
   for (const Operand& o : results.elements) d.source(o, 32);  // the sums are read too
   d.op.mods = k | static_cast<u32>(*a) << 8 | static_cast<u32>(*b) << 12 | (half ? kHalf : 0) |
-              (shared_a ? kSharedA : 0);
+              (shared_a ? kSharedA : 0) | (saturate ? kSaturate : 0);
   if (shared_a) {
     d.op.a = d.source(1, 64);
   } else {
@@ -259,6 +320,11 @@ void decode_product(Decoder& d) {
     d.op.c = d.predicate_source(d.operand(3), &negated);
     d.op.mods |= 2u << 22 | (negated ? kNotScale : 0);
   }
+  d.op.imm = n;
+  if (integer) {
+    d.op.run = run_integers;
+    return;
+  }
   auto flag = [&](size_t index, u32 bit, int64_t unset, int64_t set) {
     auto value = d.immediate(index);
     if (!value || (*value != unset && *value != set))
@@ -269,7 +335,6 @@ void decode_product(Decoder& d) {
   flag(5, kNegateB, 1, -1);
   if (can_transpose && shared_a) flag(6, kTransA, 0, 1);
   if (can_transpose) flag(expected - 1, kTransB, 0, 1);
-  d.op.imm = n;
   d.op.run = run_wgmma;
 }
 

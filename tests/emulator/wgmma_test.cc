@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -94,6 +95,78 @@ TEST(Wgmma, EverySwizzle) {
                      emu::bf16_to_float(b[column * 16 + k]);
             ASSERT_EQ(d[row * 16 + column], sum)
                 << "span " << span << " row " << row << " column " << column;  // small integers: exact
+          }
+        }
+      }
+    }
+  }
+}
+
+// 64 x 16 sums of 32 k of bytes, signed and not; the sums begin near the ends of the range.
+TEST(Wgmma, Integers) {
+  const char text[] = R"(
+extern "C" __global__ void bytes(const unsigned char* a, const unsigned char* b, int* d, int span, int accumulate) {
+  unsigned char *sa = raw, *sb = raw + 8192;
+  int t = threadIdx.x;
+  auto put_byte = [&](unsigned char* base, int row, int k, unsigned char value, int rows) {
+    u32 offset = span ? row / 8 * 8 * span + row % 8 * span + k : k / 16 * rows * 16 + row * 16 + k % 16;
+    if (span) offset ^= (offset >> 7 & (span / 16 - 1)) << 4;
+    base[offset] = value;
+  };
+  for (int i = t; i < 64 * 32; i += 128) put_byte(sa, i / 32, i % 32, a[i], 64);
+  for (int i = t; i < 16 * 32; i += 128) put_byte(sb, i / 32, i % 32, b[i], 16);
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  __syncthreads();
+  int c[8];
+  for (int i = 0; i < 8; ++i) c[i] = i % 2 ? 0x7fffff00 : (int)0x80000100;
+  u64 da = descriptor(sa, span, 64), db = descriptor(sb, span, 16);
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+  if (SHARED) {
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %10, 0; wgmma.mma_async.sync.aligned.m64n16k32.s32.TYPES {%0,%1,%2,%3,%4,%5,%6,%7}, %8, %9, p; }"
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3]), "+r"(c[4]), "+r"(c[5]), "+r"(c[6]), "+r"(c[7]) : "l"(da), "l"(db), "r"(accumulate));
+  } else {
+    int row = t / 32 * 16 + t % 32 / 4, k0 = t % 4 * 4;
+    auto four = [&](int r, int k) { return *(const u32*)(a + r * 32 + k); };
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %13, 0; wgmma.mma_async.sync.aligned.m64n16k32.s32.TYPES {%0,%1,%2,%3,%4,%5,%6,%7}, {%8,%9,%10,%11}, %12, p; }"
+      : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3]), "+r"(c[4]), "+r"(c[5]), "+r"(c[6]), "+r"(c[7])
+      : "r"(four(row, k0)), "r"(four(row + 8, k0)), "r"(four(row, k0 + 16)), "r"(four(row + 8, k0 + 16)), "l"(db), "r"(accumulate));
+  }
+  asm volatile("wgmma.commit_group.sync.aligned;\n wgmma.wait_group.sync.aligned 0;" ::: "memory");
+  for (int i = 0; i < 8; ++i) d[(t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8) * 16 + i / 4 * 8 + t % 4 * 2 + i % 2] = c[i];
+})";
+  std::mt19937 generator(6);
+  for (std::string types : {"s8.s8", "u8.u8", "s8.u8", "u8.s8", "s8.s8.satfinite", "u8.u8.satfinite"}) {
+    for (bool shared_a : {true, false}) {
+      std::string kernel = source(true) + text;
+      for (size_t at; (at = kernel.find("TYPES")) != std::string::npos;) kernel.replace(at, 5, types);
+      kernel.replace(kernel.find("SHARED)"), 6, shared_a ? "1" : "0");
+      Emulator emulator("sm_90a");
+      emulator.compile(kernel);
+      std::vector<uint8_t> a(64 * 32), b(16 * 32);
+      for (auto* v : {&a, &b}) {
+        for (uint8_t& x : *v)
+          x = static_cast<uint8_t>(generator() % 4 ? generator() : generator() % 2 ? 0x7f : 0x80);
+      }
+      auto da = emulator.buffer(a), db = emulator.buffer(b);
+      for (int span : {128, 32, 0}) {
+        for (int accumulate : {1, 0}) {
+          auto dd = emulator.buffer(std::vector<int>(64 * 16, 0));
+          Status status = emulator.run("bytes", 1, 128, 16384, da, db, dd, span, accumulate);
+          ASSERT_TRUE(status.ok()) << types << status.error().message;
+          auto d = emulator.read(dd);
+          for (size_t row = 0; row < 64; ++row) {
+            for (size_t column = 0; column < 16; ++column) {
+              int64_t sum = !accumulate ? 0 : column % 2 ? 0x7fffff00 : INT32_MIN + 0x100;
+              for (size_t k = 0; k < 32; ++k) {
+                int x = a[row * 32 + k], y = b[column * 32 + k];
+                if (types[0] == 's') x = static_cast<int8_t>(x);
+                if (types[3] == 's') y = static_cast<int8_t>(y);
+                sum += x * y;
+              }
+              if (types.size() > 5) sum = std::clamp<int64_t>(sum, INT32_MIN, INT32_MAX);
+              ASSERT_EQ(d[row * 16 + column], static_cast<int>(static_cast<uint32_t>(sum)))
+                  << types << " span " << span << " row " << row << " column " << column;
+            }
           }
         }
       }

@@ -79,5 +79,41 @@ TEST_F(TensorPrograms, CausalAttention) {
   }
 }
 
+TEST_F(TensorPrograms, GemmByWarpMatrices) {
+  load("wmma_gemm");
+  constexpr size_t kM = 32, kN = 48, kK = 80;
+  const std::vector<uint16_t> a = values16(kM * kK, f16_from_float), b = values16(kN * kK, f16_from_float);
+  const std::vector<float> before = uniform(kM * kN);
+  auto left = emulator.buffer(a), right = emulator.buffer(b);
+  auto target = emulator.buffer(before);
+  launch("wmma_halves", {kN / 16, kM / 16}, 32, 0, left, right, target, int(kN), int(kK));
+  const std::vector<float> c = emulator.read(target);
+  for (size_t y = 0; y < kM; y++)
+    for (size_t x = 0; x < kN; x++) {
+      double sum = before[y * kN + x] * 0.5;
+      for (size_t i = 0; i < kK; i++)
+        sum += double(float_from_f16(a[y * kK + i])) * float_from_f16(b[x * kK + i]);
+      ASSERT_NEAR(c[y * kN + x], sum, 1e-4) << y << "," << x;
+    }
+}
+
+TEST_F(TensorPrograms, BytesByWarpMatrices) {
+  load("wmma_gemm");
+  constexpr size_t kN = 64, kK = 48;
+  std::vector<int8_t> a, b;
+  for (int value : integers(8 * kK, -128, 127)) a.push_back(static_cast<int8_t>(value));
+  for (int value : integers(kN * kK, -128, 127)) b.push_back(static_cast<int8_t>(value));
+  auto left = emulator.buffer(a), right = emulator.buffer(b);
+  auto target = emulator.empty<int>(8 * kN);
+  launch("wmma_bytes", kN / 32, 32, 0, left, right, target, int(kN), int(kK));
+  const std::vector<int> c = emulator.read(target);
+  for (size_t y = 0; y < 8; y++)
+    for (size_t x = 0; x < kN; x++) {
+      int sum = 0;
+      for (size_t i = 0; i < kK; i++) sum += a[y * kK + i] * b[x * kK + i];
+      ASSERT_EQ(c[y * kN + x], sum) << y << "," << x;
+    }
+}
+
 }  // namespace
 }  // namespace rtjit
