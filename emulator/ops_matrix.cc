@@ -171,13 +171,38 @@ bool add_fragment(Decoder& d, size_t index, size_t count, bool destination) {
   return true;
 }
 
+// The kind, with its block scales. False where there is none.
+bool take_kind(Decoder& d, MmaShape* s, bool* scaled) {
+  if (d.take("kind::f8f6f4")) {
+    s->container = true;
+    return true;
+  }
+  if (d.take("kind::mxf8f6f4"))
+    s->container = true, s->scale_vectors = 1;
+  else if (d.take("kind::mxf4"))
+    s->scale_vectors = 2;
+  else if (!d.take("kind::mxf4nvf4"))
+    return false;
+  *scaled = true;
+  if (!d.take("block_scale")) d.fail("this kind needs .block_scale");
+  if (d.take("scale_vec::1X"))
+    s->scale_vectors = 1;
+  else if (d.take("scale_vec::2X"))
+    s->scale_vectors = 2;
+  else if (d.take("scale_vec::4X"))
+    s->scale_vectors = 4;
+  if (!s->scale_vectors) d.fail("this kind needs .scale_vec");
+  return true;
+}
+
 void decode_mma(Decoder& d) {
   if (d.take("sp") || d.take("sp::ordered_metadata")) return d.fail("sparse mma is not supported");
   if (!d.take("sync")) return d.fail("mma needs .sync");
   d.take("aligned");
   if (decode_plain_mma(d)) return;
-  std::string_view shape = d.peek_modifier();
   MmaShape s{};
+  bool scaled = false, kind = take_kind(d, &s, &scaled);  // ptxas takes it here and behind .row.col
+  std::string_view shape = d.peek_modifier();
   if (shape == "m16n8k4")
     s.k = 4;
   else if (shape == "m16n8k8")
@@ -192,25 +217,8 @@ void decode_mma(Decoder& d) {
     return d.fail(fmt::format("shape .{} is not supported", shape));
   d.take(shape);
   if (!d.take("row") || !d.take("col")) return d.fail("mma needs .row.col");
-  bool scaled = false;
-  if (d.take("kind::f8f6f4"))
-    s.container = true;
-  else if (d.take("kind::mxf8f6f4"))
-    s.container = scaled = true, s.scale_vectors = 1;
-  else if (d.take("kind::mxf4"))
-    scaled = true, s.scale_vectors = 2;
-  else if (d.take("kind::mxf4nvf4"))
-    scaled = true;
-  if (scaled) {
-    if (!d.take("block_scale")) return d.fail("this kind needs .block_scale");
-    if (d.take("scale_vec::1X"))
-      s.scale_vectors = 1;
-    else if (d.take("scale_vec::2X"))
-      s.scale_vectors = 2;
-    else if (d.take("scale_vec::4X"))
-      s.scale_vectors = 4;
-    if (!s.scale_vectors) return d.fail("this kind needs .scale_vec");
-  }
+  if (!kind) take_kind(d, &s, &scaled);
+  if (d.failed()) return;
   s.saturate = d.take("satfinite");
   auto take_element = [&]() {
     std::optional<MmaElement> e = parse_mma_element(d.peek_modifier());

@@ -178,6 +178,17 @@ TEST(MatrixInstructions, MmaOfSmallFloats) {
   }
 }
 
+// Both orders are PTX that ptxas takes.
+TEST(MatrixInstructions, KindBeforeTheShape) {
+  run_mma({"mma.sync.aligned.kind::f8f6f4.m16n8k32.row.col.f32.e4m3.e2m3.f32", "sm_120a", kE4m3, kE2m3, 32});
+  run_mma(
+      {"mma.sync.aligned.kind::mxf8f6f4.block_scale.scale_vec::1X.m16n8k32.row.col.f32.e4m3.e5m2.f32.ue8m0",
+       "sm_120a", kE4m3, kE5m2, 32, false, 1});
+  run_mma(
+      {"mma.sync.aligned.kind::mxf4nvf4.block_scale.scale_vec::4X.m16n8k64.row.col.f32.e2m1.e2m1.f32.ue4m3",
+       "sm_120a", kE2m1, kE2m1, 64, false, 4, true});
+}
+
 TEST(MatrixInstructions, BlockScaledMma) {
   run_mma({"mma.sync.aligned.m16n8k64.row.col.kind::mxf4.block_scale.scale_vec::2X.f32.e2m1.e2m1.f32.ue8m0",
            "sm_121a", kE2m1, kE2m1, 64, false, 2});
