@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "tests/tools/command_fixture.h"
 
 namespace rtjit {
@@ -39,6 +41,31 @@ TEST_F(DoctorCommand, WhatIsWrongIsNamedWithAdvice) {
 
   const auto no_keys = examine(1, {{"RTJIT_TRUST", folder_ + "/none.pub"}});
   EXPECT_EQ(find(no_keys, "trust")["state"], "problem");
+}
+
+// The double of the driver stands in for libcuda.so.1: each cause is a check of its own kind, with the status that an
+// engine would get.
+TEST_F(DoctorCommand, WhyTheGpuCannotBeUsedIsNamedByItsStatus) {
+  const std::string driver = folder_ + "/driver";
+  std::filesystem::create_directories(driver);
+  std::filesystem::create_symlink(RTJIT_FAKE_LIBCUDA, driver + "/libcuda.so.1");
+  const auto gpu = [&](int exit_code, const char* init, const char* devices) {
+    return find(examine(exit_code, {{"LD_LIBRARY_PATH", driver}, {"RTJIT_FAKE_CUDA_INIT", init}, {"RTJIT_FAKE_CUDA_DEVICES", devices}}),
+                "GPU");
+  };
+  const auto starts_with = [](const nlohmann::json& check, const std::string& status) {
+    return check["found"].get<std::string>().starts_with(status + ": ");
+  };
+  const auto none = gpu(0, "0", "0");
+  EXPECT_EQ(none["state"], "note");
+  EXPECT_TRUE(starts_with(none, "no_gpu")) << none;
+  const auto old = gpu(1, "803", "1");
+  EXPECT_EQ(old["state"], "problem");
+  EXPECT_TRUE(starts_with(old, "driver_too_old")) << old;
+  EXPECT_NE(old["found"].get<std::string>().find("update NVIDIA's driver"), std::string::npos);
+  const auto bad = gpu(1, "802", "1");
+  EXPECT_EQ(bad["state"], "problem");
+  EXPECT_TRUE(starts_with(bad, "gpu_bad_state")) << bad;
 }
 
 }  // namespace

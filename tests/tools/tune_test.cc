@@ -99,6 +99,7 @@ TEST_F(TuneCommand, FindsStoresAndAnswersFromTheCache) {
       json({"pack", "--target", "sm_120a", "-o", pack, "--sign", key + ".secret", "--max-size", "1M"});
   EXPECT_EQ(packed["problems"][0]["winners"], 4);
   EXPECT_EQ(packed["fits"], true);
+  EXPECT_EQ(packed["library"], "0.1.0");
   const auto verified = json({"verify-pack", pack, "--trust", key + ".pub"});
   EXPECT_EQ(verified["ok"], true) << verified;
   EXPECT_EQ(verified["winners_checked"], 4);

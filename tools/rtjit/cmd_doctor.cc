@@ -79,8 +79,10 @@ class Doctor {
   void compiler() {
     auto opened = Nvrtc::open();
     if (!opened) {
-      return problem("compiler", opened.error().message,
-                     "without NVRTC only what the cache or a pack holds can be served; tune needs it");
+      return problem("compiler", fmt::format("{}: {}", to_string(opened.error().code), opened.error().message),
+                     opened.error().code == ErrorCode::compiler_too_old
+                         ? "install a newer toolkit or NVIDIA's wheel (pip install -U nvidia-cuda-nvrtc), or name one with RTJIT_NVRTC"
+                         : "without NVRTC only what the cache or a pack holds can be served; tune needs it");
     }
     nvrtc_ = *opened;
     ok("compiler", fmt::format("{} from {}, {} architectures", nvrtc_->version(), nvrtc_->path(),
@@ -100,14 +102,20 @@ class Doctor {
   void gpus() {
     auto count = cuda_device_count();
     if (!count || *count == 0) {
-      return note("GPU", count ? "the driver offers none" : count.error().message,
-                  "tune, explain, check and pack work for any --target without one; launching kernels needs one");
+      const ErrorCode code = count ? ErrorCode::no_gpu : count.error().code;
+      const std::string found = fmt::format("{}: {}", to_string(code), count ? "the driver offers none" : count.error().message);
+      // A machine without a GPU is as it should be; one whose driver or GPU does not work is not.
+      if (code == ErrorCode::no_gpu || code == ErrorCode::unavailable) {
+        return note("GPU", found, "tune, explain, check and pack work for any --target without one; launching kernels needs one");
+      }
+      return problem("GPU", found, "until then engines cannot open the library; --target works without a GPU");
     }
     for (int i = 0; i < *count; ++i) {
       const std::string name = fmt::format("GPU {}", i);
       auto device = open_cuda_device(i);
       if (!device) {
-        problem(name, device.error().message, "see what nvidia-smi says; a GPU in a bad state needs a reset or a reboot");
+        problem(name, fmt::format("{}: {}", to_string(device.error().code), device.error().message),
+                "engines that open this GPU get that status; the others are not affected");
         continue;
       }
       const DeviceInfo& info = (*device)->info();
