@@ -25,6 +25,7 @@ class Layer {
     Role role = Role::user;
     std::string vfs;
     std::function<Status(Database&)> admit{};  // a read-only file is used only when this agrees
+    std::function<std::string(const std::string&)> network_file_system{};  // StoreOptions::network_file_system
   };
   Layer(Options options, WarnOnce* warnings);
   ~Layer();
@@ -62,6 +63,7 @@ class Layer {
   Result<std::unique_ptr<Database>> connect(Database::Mode mode);
   void recover(const SessionPtr& broken, bool sure, const Error& why);
   bool looks_whole();
+  std::string network_holding_the_file() const;  // "nfs"; "": none
   bool set_aside(const Error& why);
   std::string lock_path() const { return options_.path + ".lock"; }
   bool is_memory() const { return options_.path == ":memory:"; }

@@ -36,6 +36,12 @@ Result<std::unique_ptr<Database>> Layer::connect(Database::Mode mode) {
   return Database::open(options_.path, options);
 }
 
+std::string Layer::network_holding_the_file() const {
+  if (is_memory()) return "";
+  const std::string folder = parent_directory(options_.path);
+  return options_.network_file_system ? options_.network_file_system(folder) : network_file_system(folder);
+}
+
 // Opens and looks at what is there; creates or completes the tables when the mode allows it.
 Result<Layer::SessionPtr> Layer::try_open(Database::Mode mode) {
   Result<std::unique_ptr<Database>> database = connect(mode);
@@ -56,7 +62,7 @@ Result<Layer::SessionPtr> Layer::try_open(Database::Mode mode) {
         options_.path, state->version, rtjit::schema_version());
   }
   if (session->writable) {
-    const std::string network = is_memory() ? "" : network_file_system(parent_directory(options_.path));
+    const std::string network = network_holding_the_file();
     if (!network.empty()) {
       warnings_->warn(
           "network " + options_.path,

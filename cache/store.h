@@ -16,13 +16,17 @@ namespace rtjit {
 class Database;
 
 struct StoreOptions {
-  std::string path{};                    // file; "" = user_cache_path(); ":memory:" = nothing is kept
+  std::string path{};  // file; "" = user_cache_path(); ":memory:" = nothing is kept
   // Prebuilt databases and packs beneath it, then those that RTJIT_PACKS lists (separated by colons).
   std::vector<std::string> read_only{};
-  // File of public keys: what lies beneath must be packs signed by one of them. "" = RTJIT_TRUST; neither: anything goes.
+  // File of public keys: what lies beneath must be packs signed by one of them. "" = RTJIT_TRUST; neither:
+  // anything goes.
   std::string trusted_keys{};
   std::function<void(const std::string&)> warn{};  // said once per cause; default: standard error
   std::string vfs{};  // SQLite's name of the file layer; tests inject storage faults through it
+  // Which network file system holds a folder, "" for a local one; empty: network_file_system() of
+  // base/files.h. Tests have no NFS.
+  std::function<std::string(const std::string&)> network_file_system{};
 };
 
 // RTJIT_CACHE (a file, or a folder), else $XDG_CACHE_HOME/rtjit/cache.db, else ~/.cache/rtjit/cache.db.
@@ -33,8 +37,8 @@ Result<std::string> user_cache_path();
 // aside and counts as empty. Neither fails a lookup.
 class Store {
  public:
-  // An error only where the file of trusted keys cannot be read, or (ErrorCode::invalid_argument) where options.path
-  // names a file that is no database and never was a cache; it is left as it is.
+  // An error only where the file of trusted keys cannot be read, or (ErrorCode::invalid_argument) where
+  // options.path names a file that is no database and never was a cache; it is left as it is.
   static Result<std::unique_ptr<Store>> open(const StoreOptions& options);
   ~Store();
 

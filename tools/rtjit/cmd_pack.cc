@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "cache/pack.h"
 #include "compiler/target.h"
+#include "rtjit.h"
 #include "templates/registry.h"
 #include "tools/rtjit/cache_options.h"
 #include "tools/rtjit/quantity.h"
@@ -149,6 +150,7 @@ int run_pack(const PackOptions& options) {
   }
   auto pack = select_for_pack(*contents, target->name(), *requests, options.with_ptx);
   if (!pack) return fail(pack.error());
+  pack->manifest.library_version = rtjit_version();
   if (Status status = write_pack(*pack, options.output, key); !status) return fail(status.error());
   const int64_t bytes = file_bytes(options.output);
   const bool fits = !limit || bytes <= *limit;
