@@ -163,13 +163,32 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, const 
   const char* vfs = options.vfs.empty() ? nullptr : options.vfs.c_str();
   const int code = sqlite3_open_v2(name.c_str(), &database->handle_, flags, vfs);
   if (code != SQLITE_OK) return database->error(code, "opening");
-  harden(database->handle_);
-  sqlite3_busy_timeout(database->handle_, static_cast<int>(options.busy_timeout.count()));
+  if (Status status = database->set_up(options.busy_timeout); !status.ok()) return status.error();
+  return database;
+}
+
+Result<std::unique_ptr<Database>> Database::open_bytes(const std::string& name, std::string_view bytes) {
+  std::unique_ptr<Database> database(new Database());
+  database->path_ = name;
+  int code = sqlite3_open_v2(":memory:", &database->handle_,
+                             SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_READWRITE, nullptr);
+  if (code == SQLITE_OK) {
+    // SQLite takes a pointer to non-const, and only reads what is declared read-only.
+    auto* data = reinterpret_cast<unsigned char*>(const_cast<char*>(bytes.data()));
+    const auto size = static_cast<sqlite3_int64>(bytes.size());
+    code = sqlite3_deserialize(database->handle_, "main", data, size, size, SQLITE_DESERIALIZE_READONLY);
+  }
+  if (code != SQLITE_OK) return database->error(code, "opening");
+  if (Status status = database->set_up(std::chrono::milliseconds(0)); !status.ok()) return status.error();
+  return database;
+}
+
+Status Database::set_up(std::chrono::milliseconds busy_timeout) {
+  harden(handle_);
+  sqlite3_busy_timeout(handle_, static_cast<int>(busy_timeout.count()));
   // cell_size_check finds damaged pages early; without memory mapping a file that shrinks cannot raise
   // SIGBUS.
-  Status status = database->execute("PRAGMA foreign_keys=ON; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0");
-  if (!status.ok()) return status.error();
-  return database;
+  return execute("PRAGMA foreign_keys=ON; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0");
 }
 
 Database::~Database() {

@@ -62,6 +62,9 @@ class Database {
     std::chrono::milliseconds busy_timeout{5000};
   };
   static Result<std::unique_ptr<Database>> open(const std::string& path, const Options& options);
+  // The bytes of a database file that outlive the connection, for reading; nothing is copied. `name` is for
+  // messages.
+  static Result<std::unique_ptr<Database>> open_bytes(const std::string& name, std::string_view bytes);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -93,6 +96,7 @@ class Database {
  private:
   friend class Statement;
   Database() = default;
+  Status set_up(std::chrono::milliseconds busy_timeout);
   void give_back(sqlite3_stmt* handle, bool cached);
 
   sqlite3* handle_ = nullptr;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "cache/database.h"
@@ -25,7 +26,10 @@ class Layer {
     Role role = Role::user;
     std::string vfs;
     std::function<Status(Database&)> admit{};  // a read-only file is used only when this agrees
-    std::function<std::string(const std::string&)> network_file_system{};  // StoreOptions::network_file_system
+    // StoreOptions::network_file_system
+    std::function<std::string(const std::string&)> network_file_system{};
+    // A read-only database in memory instead of a file; `path` is its name in messages.
+    std::string_view bytes{};
   };
   Layer(Options options, WarnOnce* warnings);
   ~Layer();

@@ -30,6 +30,7 @@ Error refusal(const std::string& path, const SchemaState& state) {
 }  // namespace
 
 Result<std::unique_ptr<Database>> Layer::connect(Database::Mode mode) {
+  if (!options_.bytes.empty()) return Database::open_bytes(options_.path, options_.bytes);
   Database::Options options;
   options.mode = mode;
   options.vfs = options_.vfs;
@@ -140,7 +141,8 @@ Layer::SessionPtr Layer::open_user() {
 
 Layer::SessionPtr Layer::open_read_only() {
   reason_ = fmt::format("{} is opened for reading only", options_.path);
-  if (!file_identity(options_.path)) {
+  const bool in_memory = !options_.bytes.empty();
+  if (!in_memory && !file_identity(options_.path)) {
     given_up_ = true;
     warnings_->warn("missing " + options_.path,
                     fmt::format("the read-only cache {} is not there; it is ignored", options_.path));
@@ -150,7 +152,9 @@ Layer::SessionPtr Layer::open_read_only() {
   // either, except that a log beside it must be taken into account.
   std::vector<Database::Mode> modes = {Database::Mode::read_only, Database::Mode::immutable};
   const bool locked_away = !directory_is_writable(parent_directory(options_.path));
-  if (locked_away && file_bytes(options_.path + "-wal") == 0) modes = {Database::Mode::immutable};
+  if (in_memory) modes = {Database::Mode::immutable};
+  if (!in_memory && locked_away && file_bytes(options_.path + "-wal") == 0)
+    modes = {Database::Mode::immutable};
   Error failure{ErrorCode::internal, ""};
   for (const Database::Mode mode : modes) {
     Result<SessionPtr> session = try_open(mode);

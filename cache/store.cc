@@ -141,9 +141,9 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
     }
   }
   if (!path.empty()) {
-    state.user =
-        std::make_unique<Layer>(Layer::Options{path, Layer::Role::user, options.vfs, {}, options.network_file_system},
-                                &state.warnings);
+    state.user = std::make_unique<Layer>(
+        Layer::Options{path, Layer::Role::user, options.vfs, {}, options.network_file_system, {}},
+        &state.warnings);
   }
   Result<Admission> admit = admission(options.trusted_keys);
   if (!admit.ok()) return admit.error();
@@ -153,7 +153,11 @@ Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
   for (const std::string& file : below) {
     if (file.empty()) continue;
     state.below.push_back(std::make_unique<Layer>(
-        Layer::Options{file, Layer::Role::read_only, options.vfs, *admit, {}}, &state.warnings));
+        Layer::Options{file, Layer::Role::read_only, options.vfs, *admit, {}, {}}, &state.warnings));
+  }
+  if (!options.prebuilt.empty()) {
+    Layer::Options layer{"the prebuilt cache", Layer::Role::read_only, "", {}, {}, options.prebuilt};
+    state.below.push_back(std::make_unique<Layer>(std::move(layer), &state.warnings));
   }
   return store;
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -22,6 +23,9 @@ struct StoreOptions {
   // File of public keys: what lies beneath must be packs signed by one of them. "" = RTJIT_TRUST; neither:
   // anything goes.
   std::string trusted_keys{};
+  // A database in memory (the bytes of its file, which outlive the store) beneath all others: what came with
+  // the program. Trusted as the program is.
+  std::string_view prebuilt{};
   std::function<void(const std::string&)> warn{};  // said once per cause; default: standard error
   std::string vfs{};  // SQLite's name of the file layer; tests inject storage faults through it
   // Which network file system holds a folder, "" for a local one; empty: network_file_system() of

@@ -4,6 +4,7 @@
 
 #include "compiler/nvrtc.h"
 #include "runtime/cuda_device.h"
+#include "runtime/prebuilt.h"
 
 namespace rtjit {
 
@@ -24,6 +25,7 @@ Result<std::shared_ptr<Context>> Context::open(ContextOptions options, std::uniq
   store_options.path = context->options_.database;
   store_options.read_only = context->options_.read_only;
   store_options.trusted_keys = context->options_.trusted_keys;
+  if (context->options_.prebuilt) store_options.prebuilt = prebuilt_database();
   LogFunction log = context->options_.log;
   if (log) store_options.warn = [log](const std::string& message) { log(LogLevel::warning, message); };
   auto store = Store::open(store_options);

@@ -23,6 +23,8 @@ struct ContextOptions {
   std::string database;                // "" = user_cache_path()
   std::vector<std::string> read_only;  // databases and packs beneath it
   std::string trusted_keys;            // StoreOptions::trusted_keys
+  // Winners that came with the library lie beneath everything else; RTJIT_PREBUILT=0 leaves them out too.
+  bool prebuilt = true;
   std::vector<std::string> template_folders;
   int device = 0;   // CUDA ordinal
   LogFunction log;  // empty: warnings and errors go to standard error

@@ -7,6 +7,7 @@
 #include "compiler/nvrtc.h"
 #include "emulator/emulated_device.h"
 #include "runtime/cuda_device.h"
+#include "runtime/prebuilt.h"
 
 namespace rtjit {
 
@@ -41,7 +42,7 @@ void ScopeOptions::add_to(CLI::App& verb) {
   verb.add_flag("--json", json, "The result as JSON on standard output");
 }
 
-Result<std::unique_ptr<Store>> open_store(const std::string& database) {
+Result<std::unique_ptr<Store>> open_store(const std::string& database, bool with_prebuilt) {
   std::error_code ignored;
   if (std::filesystem::is_directory(database, ignored)) {
     return make_error(ErrorCode::invalid_argument, "--db: {} is a folder; name a file in it, such as {}",
@@ -49,10 +50,11 @@ Result<std::unique_ptr<Store>> open_store(const std::string& database) {
   }
   StoreOptions options;
   options.path = database;
+  if (with_prebuilt) options.prebuilt = prebuilt_database();
   return Store::open(options);
 }
 
-Result<ScopeContext> open_scope(const ScopeOptions& options) {
+Result<ScopeContext> open_scope(const ScopeOptions& options, bool with_prebuilt) {
   ScopeContext context;
   auto registry = TemplateRegistry::create(options.template_folders);
   if (!registry) return registry.error();
@@ -73,7 +75,7 @@ Result<ScopeContext> open_scope(const ScopeOptions& options) {
   auto scope = resolve_scope(**registry, options.request, device);
   if (!scope) return scope.error();
   context.scope = std::move(*scope);
-  auto store = open_store(options.database);
+  auto store = open_store(options.database, with_prebuilt);
   if (!store) return store.error();
   context.store = std::move(*store);
   return context;

@@ -33,9 +33,10 @@ struct ScopeContext {
   std::unique_ptr<Store> store;
   ProblemScope scope;
 };
-Result<ScopeContext> open_scope(const ScopeOptions& options);
+// `with_prebuilt`: the winners that came with the library lie beneath the database.
+Result<ScopeContext> open_scope(const ScopeOptions& options, bool with_prebuilt = false);
 
-Result<std::unique_ptr<Store>> open_store(const std::string& database);
+Result<std::unique_ptr<Store>> open_store(const std::string& database, bool with_prebuilt = false);
 
 // Opens NVRTC when the first config has to be compiled.
 CompilePoolFactory compile_pool_factory();
