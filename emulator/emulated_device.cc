@@ -266,7 +266,7 @@ class DeviceImplementation : public EmulatedDevice {
     launch.block = config.block;
     launch.cluster = config.cluster;
     // A kernel that requires a cluster is launched with it, whether or not the launch names it.
-    if (const auto& required = program->required_cluster;
+    if (const auto& required = launch.program->required_cluster;
         required[0] && config.cluster == decltype(config.cluster){1, 1, 1})
       std::copy(required, required + 3, launch.cluster.begin());
     launch.dynamic_smem = config.dynamic_smem;

@@ -10,11 +10,15 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
+// In a body, HERE stands for `with`, FENCE for a proxy fence, and LATE lets all others go first.
 std::string error_of(std::string body, const std::string& with = "", int grid = 0) {
-  const std::string fence = "asm volatile(\"fence.proxy.async.shared::cta;\" ::: \"memory\");";
-  if (size_t at = body.find("HERE"); at != std::string::npos) body.replace(at, 4, with);
-  for (size_t at = body.find("FENCE"); at != std::string::npos; at = body.find("FENCE"))
-    body.replace(at, 5, fence);
+  auto replace = [&](const std::string& word, const std::string& by) {
+    for (size_t at = body.find(word); at != std::string::npos; at = body.find(word))
+      body.replace(at, word.size(), by);
+  };
+  replace("HERE", with);
+  replace("FENCE", "asm volatile(\"fence.proxy.async.shared::cta;\" ::: \"memory\");");
+  replace("LATE", "for (int i = 0; i < 100; ++i) __nanosleep(1);");
   EmulatorOptions options;
   options.host_threads = 1;
   return run_cluster(body, 2, 64, grid, 1024, options).error;
@@ -28,8 +32,7 @@ TEST(ClusterRaces, SourceOfACopyToAnotherBlockNeedsAFence) {
     return "__shared__ __align__(16) u32 s[64], d[64]; s[t] = t; d[t] = 1;" + kBarrier +
            "HERE sync(); if (t == 0) asm volatile(\"cp." + operation +
            " [%0], [%1], 256, [%2];\" ::\"r\"(peer(at(d), 1 - rank)), \"r\"(at(s)), \"r\"(peer(at(&bar), 1 - "
-           "rank)) : \"memory\");"
-           "__syncwarp(); wait_for(at(&bar), 0); p[rank * 64 + t] = d[t]; sync();";
+           "rank)) : \"memory\");__syncwarp(); wait_for(at(&bar), 0); p[rank * 64 + t] = d[t]; sync();";
   };
   const std::string forms[] = {
       "async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes",
@@ -66,8 +69,7 @@ TEST(ClusterRaces, CopiesAreThereForWhoWaited) {
             "");
   // Warp 1 reads what only warp 0 waited for; in time, it is late enough.
   const std::string other =
-      "if (t < 32) wait_for(at(&bar), 0); HERE if (t >= 32) { u32 v = 0; for (int i = 0; i < 3000; ++i) v += "
-      "p[64 + rank]; p[256 + rank * 64 + t] = d[t] + v; }";
+      "if (t < 32) wait_for(at(&bar), 0); HERE if (t >= 32) { LATE p[256 + rank * 64 + t] = d[t]; }";
   EXPECT_EQ(error_of(multicast("FENCE sync();", other), "__syncthreads();"), "");
   EXPECT_THAT(error_of(multicast("FENCE sync();", other)),
               AllOf(HasSubstr("race"), HasSubstr("nothing orders the two")));
@@ -80,16 +82,17 @@ TEST(ClusterRaces, AsynchronousStores) {
       "::\"r\"(peer(at(d + t), 1 - rank)), \"r\"(t), \"r\"(peer(at(&bar), 1 - rank)) : \"memory\");";
   EXPECT_EQ(error_of(store + "wait_for(at(&bar), 0); p[rank * 64 + t] = d[t]; sync();"), "");
   const std::string other =
-      "if (t < 32) wait_for(at(&bar), 0); HERE if (t >= 32) { u32 v = 0; for (int i = 0; i < 3000; ++i) v += "
-      "p[512]; p[rank * 64 + t] = d[t] + v; } sync();";
+      "if (t < 32) wait_for(at(&bar), 0); HERE if (t >= 32) { LATE p[rank * 64 + t] = d[t]; } sync();";
   EXPECT_EQ(error_of(store + other, "__syncthreads();"), "");
   EXPECT_THAT(error_of(store + other), HasSubstr("race"));
   // What arrived may go on through the asynchronous proxy.
-  EXPECT_EQ(error_of(store + "wait_for(at(&bar), 0); if (t == 0) asm "
-                             "volatile(\"cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], 256;\\n"
-                             "cp.async.bulk.commit_group;\\ncp.async.bulk.wait_group 0;\" ::\"l\"(p + rank * "
-                             "64), \"r\"(at(d)) : \"memory\"); sync();"),
-            "");
+  EXPECT_EQ(
+      error_of(
+          store +
+          "wait_for(at(&bar), 0); if (t == 0) asm volatile(\"cp.async.bulk.global.shared::cta.bulk_group "
+          "[%0], [%1], 256;\\ncp.async.bulk.commit_group;\\ncp.async.bulk.wait_group 0;\" ::\"l\"(p + rank * "
+          "64), \"r\"(at(d)) : \"memory\"); sync();"),
+      "");
 }
 
 TEST(ClusterRaces, LanesInAnotherBlock) {
@@ -101,9 +104,7 @@ TEST(ClusterRaces, LanesInAnotherBlock) {
 }
 
 TEST(ClusterRaces, GlobalMemoryWithinTheCluster) {
-  const std::string body =
-      "if (rank == 0) p[t] = 7; HERE if (rank == 1) { u32 v = 0; for (int i = 0; i < 3000; ++i) v += i * t; "
-      "p[64 + t] = p[t] + v; } sync();";
+  const std::string body = "if (rank == 0) p[t] = 7; HERE if (rank == 1) { LATE p[64 + t] = p[t]; } sync();";
   EXPECT_THAT(error_of(body),
               AllOf(HasSubstr("race: this block reads global memory that block (0,0,0) wrote")));
   EXPECT_EQ(error_of(body, "sync();"), "");
