@@ -15,12 +15,18 @@
 namespace rtjit::testing {
 namespace {
 
-// A small problem with a tail in every dimension. Nothing for a template that has none: that is a failure.
-std::vector<TestCase> small_case(const std::string& tmpl) {
-  if (tmpl == "moe_mxfp4")
-    return {make_moe_case({.name = "small", .hidden = 96, .intermediate = 160, .experts = 6, .tokens = 5})};
-  if (tmpl == "gemm_fp8_block") return {make_fp8_case({.name = "small", .m = 17, .n = 65, .k = 272})};
-  return {};
+// Small problems with a tail in every dimension, which between them every variant can take. Nothing for a
+// template that has none: that is a failure.
+std::vector<TestCase> small_cases(const std::string& tmpl) {
+  std::vector<TestCase> cases;
+  if (tmpl == "moe_mxfp4") {
+    for (const bool mxfp8 : {false, true}) {
+      cases.push_back(make_moe_case(
+          {.name = "small", .hidden = 96, .intermediate = 160, .experts = 6, .tokens = 5, .mxfp8 = mxfp8}));
+    }
+  }
+  if (tmpl == "gemm_fp8_block") cases.push_back(make_fp8_case({.name = "small", .m = 17, .n = 65, .k = 272}));
+  return cases;
 }
 
 std::string variant_of(const std::string& config) { return config.substr(0, config.find(':')); }
@@ -42,7 +48,40 @@ std::vector<std::string> representatives(const StageConfigs& stage) {
   return chosen;
 }
 
-class EveryTarget : public ::testing::TestWithParam<std::string> {};
+class EveryTarget : public ::testing::TestWithParam<std::string> {
+ protected:
+  // Runs representatives of what is feasible for the problem, and notes their variants.
+  static void run_case(const std::shared_ptr<Context>& context, const std::string& name, TestCase test,
+                       std::set<std::string>* covered) {
+    auto stages = feasible_configs(*context, test);
+    ASSERT_TRUE(stages.ok()) << stages.error().message;
+    std::vector<std::vector<std::string>> chosen;
+    size_t sets = 0;
+    for (const StageConfigs& stage : *stages) {
+      chosen.push_back(representatives(stage));
+      sets = std::max(sets, chosen.back().size());
+      for (const std::string& config : chosen.back()) covered->insert(variant_of(config));
+    }
+    const std::vector<std::string>& mains = main_targets();
+    if (std::find(mains.begin(), mains.end(), GetParam()) != mains.end())
+      return;  // templates_test.cc runs it
+
+    auto on_device = CaseOnDevice::create(context->device(), std::move(test));
+    ASSERT_TRUE(on_device.ok()) << on_device.error().message;
+    for (size_t i = 0; i < sets; ++i) {
+      OpenOptions open;
+      open.miss_policy = MissPolicy::use_default;
+      open.max_bucket = (*on_device)->test().value;
+      for (const auto& configs : chosen) open.configs.push_back(configs[std::min(i, configs.size() - 1)]);
+      SCOPED_TRACE(join(open.configs, " "));
+      auto handle = KernelHandle::open(context, name, (*on_device)->test().problem, open);
+      ASSERT_TRUE(handle.ok()) << handle.error().message;
+      auto judgement = (*on_device)->run(**handle);
+      ASSERT_TRUE(judgement.ok()) << judgement.error().message;
+      EXPECT_EQ(judgement->wrong, "");
+    }
+  }
+};
 
 TEST_P(EveryTarget, RunsEachVariantThatNamesIt) {
   auto target = Target::parse(GetParam());
@@ -56,8 +95,8 @@ TEST_P(EveryTarget, RunsEachVariantThatNamesIt) {
 
   for (const std::string& name : (*context)->registry().names()) {
     SCOPED_TRACE(name);
-    std::vector<TestCase> cases = small_case(name);
-    ASSERT_EQ(cases.size(), 1u) << "this template needs a case here";
+    std::vector<TestCase> cases = small_cases(name);
+    ASSERT_FALSE(cases.empty()) << "this template needs a case here";
     auto tmpl = (*context)->registry().find(name);
     ASSERT_TRUE(tmpl.ok());
     std::set<std::string> named;
@@ -68,35 +107,9 @@ TEST_P(EveryTarget, RunsEachVariantThatNamesIt) {
         if (stage.tuned && *matches) named.insert(stage.name + '=' + variant.name);
       }
     }
-    auto stages = feasible_configs(**context, cases[0]);
-    ASSERT_TRUE(stages.ok()) << stages.error().message;
     std::set<std::string> covered;
-    std::vector<std::vector<std::string>> chosen;
-    size_t sets = 0;
-    for (const StageConfigs& stage : *stages) {
-      chosen.push_back(representatives(stage));
-      sets = std::max(sets, chosen.back().size());
-      for (const std::string& config : chosen.back()) covered.insert(variant_of(config));
-    }
+    for (TestCase& test : cases) run_case(*context, name, std::move(test), &covered);
     EXPECT_EQ(covered, named) << "a variant names this target but has no config for it";
-    const std::vector<std::string>& mains = main_targets();
-    if (std::find(mains.begin(), mains.end(), GetParam()) != mains.end())
-      continue;  // templates_test.cc runs it
-
-    auto on_device = CaseOnDevice::create((*context)->device(), std::move(cases[0]));
-    ASSERT_TRUE(on_device.ok()) << on_device.error().message;
-    for (size_t i = 0; i < sets && !named.empty(); ++i) {
-      OpenOptions open;
-      open.miss_policy = MissPolicy::use_default;
-      open.max_bucket = (*on_device)->test().value;
-      for (const auto& configs : chosen) open.configs.push_back(configs[std::min(i, configs.size() - 1)]);
-      SCOPED_TRACE(join(open.configs, " "));
-      auto handle = KernelHandle::open(*context, name, (*on_device)->test().problem, open);
-      ASSERT_TRUE(handle.ok()) << handle.error().message;
-      auto judgement = (*on_device)->run(**handle);
-      ASSERT_TRUE(judgement.ok()) << judgement.error().message;
-      EXPECT_EQ(judgement->wrong, "");
-    }
   }
 }
 
