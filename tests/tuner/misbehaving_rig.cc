@@ -48,8 +48,8 @@ const std::vector<Misdeed>& misdeeds() {
       {"nan", Verdict::wrong, "is nan, must be", Reached::launched},
       {"last_tile", Verdict::wrong, "out has", Reached::launched},
       {"third_run", Verdict::wrong, "gave other bits|out has", Reached::launched},
-      {"past_end", Verdict::fault, "wrote 4 B past the end of out", Reached::launched},
-      {"before_start", Verdict::fault, "wrote 4 B before the start of out", Reached::launched},
+      {"past_end", Verdict::fault, "wrote 4 B past the end of out|out-of-bounds", Reached::launched},
+      {"before_start", Verdict::fault, "wrote 4 B before the start of out|out-of-bounds", Reached::launched},
       {"resources", Verdict::launch,
        "compiled for at most 64|INVALID_VALUE|OUT_OF_RESOURCES|invalid argument", Reached::loaded},
       {"endless_compile", Verdict::timeout, "compiling took longer than", Reached::nothing},
@@ -138,7 +138,10 @@ void expect_every_misdeed_to_cost_itself_only(MisbehavingRig& rig) {
     auto outcome = rig.run(misdeed.how);
     ASSERT_TRUE(outcome.ok()) << outcome.error().message;
     EXPECT_STREQ(to_string(outcome->verdict), to_string(misdeed.verdict)) << outcome->reason;
-    EXPECT_STREQ(to_string(outcome->reached), to_string(misdeed.reached)) << outcome->reason;
+    // The emulator faults at the access itself; on a GPU the guard zones tell afterwards.
+    const bool at_once = outcome->reason.find("out-of-bounds") != std::string::npos;
+    EXPECT_STREQ(to_string(outcome->reached), to_string(at_once ? Reached::loaded : misdeed.reached))
+        << outcome->reason;
     const std::vector<std::string> parts = split(misdeed.reason, '|');
     EXPECT_TRUE(parts.empty() || std::any_of(parts.begin(), parts.end(),
                                              [&](const std::string& part) {
