@@ -56,12 +56,19 @@ __device__ inline QuantisedPart quantise_part(const u32 (&pairs)[4]) {
 }
 
 // Rows of `k` bf16 to codes and scales, a quad of lanes per block: a thread block takes kThreads / 4 of them.
+// With a list of token tiles, only the rows that they cover: nobody wrote those of skipped slots.
 // A template, so that it is compiled only where it is launched.
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads)
-    quantise_rows(const u16* values, i64 stride, i64 rows, int k, u8* codes, u8* scales) {
+    quantise_rows(const u16* values, i64 stride, i64 rows, int k, u8* codes, u8* scales,
+                  const TokenTile* token_tiles, const i32* tile_count) {
   wait_for_predecessor();
   let_successor_start();
+  if (token_tiles != nullptr) {
+    const int tiles = __ldcg(tile_count);
+    const TokenTile last = tiles > 0 ? token_tiles[tiles - 1] : TokenTile{};
+    rows = last.first_row + last.rows;
+  }
   const int blocks = k / kBlockSize, t = int(threadIdx.x & 3);
   const i64 index = i64(blockIdx.x) * (kThreads / 4) + (threadIdx.x >> 2);
   const bool take = index < rows * blocks;
