@@ -64,7 +64,8 @@ Status FrozenLaunch::launch(std::span<const DevicePtr> data, StreamHandle stream
   alignas(TensorMapBytes) unsigned char map_bytes[kMaxMaps * sizeof(TensorMapBytes)];
   auto* maps = reinterpret_cast<TensorMapBytes*>(map_bytes);
   void* arguments[kMaxValues];
-  std::memcpy(values, parts_.values.data(), parts_.values.size() * sizeof(KernelValue));
+  if (!parts_.values.empty())
+    std::memcpy(values, parts_.values.data(), parts_.values.size() * sizeof(KernelValue));
   if (!parts_.maps.empty())
     std::memcpy(map_bytes, parts_.maps.data(), parts_.maps.size() * sizeof(TensorMapBytes));
   size_t patch = 0;
