@@ -12,7 +12,7 @@
 namespace rtjit {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr int kFormatVersion = 1;
 
@@ -30,7 +30,7 @@ Result<PackManifest> parse_manifest(const std::string& text, const std::string& 
     return make_error(ErrorCode::corrupt, "{}: its manifest cannot be read: {}", path, why);
   };
   try {
-    const Json json = Json::parse(text);
+    const OrderedJson json = OrderedJson::parse(text);
     if (const int version = json.at("version").get<int>(); version != kFormatVersion) {
       return make_error(ErrorCode::unsupported, "{}: a pack of format {}; this library knows format {}. Upgrade the library",
                         path, version, kFormatVersion);
@@ -40,7 +40,7 @@ Result<PackManifest> parse_manifest(const std::string& text, const std::string& 
     manifest.library_version = json.at("library").get<std::string>();
     manifest.compilers = json.at("compilers").get<std::vector<std::string>>();
     manifest.content_sha256 = json.at("content_sha256").get<std::string>();
-    for (const Json& item : json.at("problems")) {
+    for (const OrderedJson& item : json.at("problems")) {
       PackedProblem problem;
       problem.template_name = item.at("template").get<std::string>();
       problem.template_hash = item.at("template_hash").get<std::string>();
@@ -53,7 +53,7 @@ Result<PackManifest> parse_manifest(const std::string& text, const std::string& 
       manifest.problems.push_back(std::move(problem));
     }
     return manifest;
-  } catch (const Json::exception& error) {
+  } catch (const OrderedJson::exception& error) {
     return bad(error.what());
   }
 }
@@ -79,7 +79,7 @@ Result<std::optional<PublicKey>> check_signature(Database& database, const std::
 }  // namespace
 
 std::string to_json(const PackManifest& manifest) {
-  Json problems = Json::array();
+  OrderedJson problems = OrderedJson::array();
   for (const PackedProblem& problem : manifest.problems) {
     problems.push_back({{"template", problem.template_name},
                         {"template_hash", problem.template_hash},
@@ -90,7 +90,7 @@ std::string to_json(const PackManifest& manifest) {
                         {"binaries", problem.binaries},
                         {"binary_bytes", problem.binary_bytes}});
   }
-  const Json json = {{"format", "rtjit pack"},
+  const OrderedJson json = {{"format", "rtjit pack"},
                      {"version", kFormatVersion},
                      {"target", manifest.target},
                      {"library", manifest.library_version},

@@ -11,7 +11,7 @@
 namespace rtjit {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr const char* kRow = "row";
 constexpr const char* kWinner = "winner";
@@ -45,19 +45,19 @@ void visit_content(Content& content, Visit&& visit) {
 
 bool is_utf8(const std::string& text) {
   try {
-    (void)Json(text).dump();
+    (void)OrderedJson(text).dump();
     return true;
-  } catch (const Json::exception&) {
+  } catch (const OrderedJson::exception&) {
     return false;
   }
 }
 
-Json as_base64(std::string_view bytes) { return Json{{"base64", base64_encode(bytes)}}; }
+OrderedJson as_base64(std::string_view bytes) { return OrderedJson{{"base64", base64_encode(bytes)}}; }
 
 struct Writer {
-  Json& out;
+  OrderedJson& out;
   void operator()(const char* name, const std::string& value) {
-    if (!value.empty()) out[name] = is_utf8(value) ? Json(value) : as_base64(value);
+    if (!value.empty()) out[name] = is_utf8(value) ? OrderedJson(value) : as_base64(value);
   }
   // JSON has no infinity and no NaN.
   void operator()(const char* name, double value) {
@@ -83,23 +83,23 @@ struct Writer {
 
 // Takes fields out of a JSON object; what is wrong first stays in `error`.
 struct Taker {
-  const Json& in;
+  const OrderedJson& in;
   std::set<std::string> known{"kind"};
   std::string error{};
 
-  const Json* find(const char* name) {
+  const OrderedJson* find(const char* name) {
     known.insert(name);
     const auto found = in.find(name);
     return found == in.end() || !error.empty() ? nullptr : &*found;
   }
-  void expected(const char* name, const char* what, const Json& value) {
-    std::string came = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  void expected(const char* name, const char* what, const OrderedJson& value) {
+    std::string came = value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
     if (came.size() > 60) came = came.substr(0, 57) + "...";
     error = fmt::format("\"{}\" must be {}; came: {}", name, what, came);
   }
 
   void operator()(const char* name, std::string& value) {
-    const Json* json = find(name);
+    const OrderedJson* json = find(name);
     if (json == nullptr) return;
     if (json->is_string()) {
       value = json->get<std::string>();
@@ -115,7 +115,7 @@ struct Taker {
     expected(name, "text, or {\"base64\": text}", *json);
   }
   void operator()(const char* name, double& value) {
-    const Json* json = find(name);
+    const OrderedJson* json = find(name);
     if (json == nullptr) return;
     if (json->is_number()) {
       value = json->get<double>();
@@ -131,7 +131,7 @@ struct Taker {
   void operator()(const char* name, int& value) { take_integer(name, value); }
   template <typename Integer>
   void take_integer(const char* name, Integer& value) {
-    const Json* json = find(name);
+    const OrderedJson* json = find(name);
     if (json == nullptr) return;
     const bool too_large =
         json->is_number_unsigned() && json->get<uint64_t>() > uint64_t{std::numeric_limits<int64_t>::max()};
@@ -144,7 +144,7 @@ struct Taker {
     }
   }
   void operator()(const char* name, bool& value) {
-    const Json* json = find(name);
+    const OrderedJson* json = find(name);
     if (json == nullptr) return;
     if (!json->is_boolean()) return expected(name, "true or false", *json);
     value = json->get<bool>();
@@ -154,7 +154,7 @@ struct Taker {
   void operator()(const char* name, Reached& value) { take_name(name, value, parse_reached); }
   template <typename Enum>
   void take_name(const char* name, Enum& value, std::optional<Enum> (*parse)(std::string_view)) {
-    const Json* json = find(name);
+    const OrderedJson* json = find(name);
     if (json == nullptr) return;
     const auto parsed = json->is_string() ? parse(json->get<std::string>()) : std::nullopt;
     if (!parsed) return expected(name, "a name of docs/cache-format.md", *json);
@@ -172,15 +172,15 @@ struct Taker {
 };
 
 template <typename Content>
-Json to_json(const Content& content, const char* kind) {
-  Json out;
+OrderedJson to_json(const Content& content, const char* kind) {
+  OrderedJson out;
   out["kind"] = kind;
   visit_content(content, Writer{out});
   return out;
 }
 
 template <typename Row>
-Result<LineContent> take_row(const Json& json) {
+Result<LineContent> take_row(const OrderedJson& json) {
   Row row;
   Taker taker{json};
   visit_content(row, taker);
@@ -190,7 +190,7 @@ Result<LineContent> take_row(const Json& json) {
 }
 
 // The frames of cubin and PTX are always bytes, so that they stand in base64 without saying so.
-Result<LineContent> take_binary(const Json& json) {
+Result<LineContent> take_binary(const OrderedJson& json) {
   StoredBinary binary;
   Taker taker{json};
   visit_content(binary, taker);
@@ -217,17 +217,17 @@ std::string to_line(const TuningRow& row) { return to_json(row, kRow).dump(); }
 std::string to_line(const WinnerRow& row) { return to_json(row, kWinner).dump(); }
 std::string to_line(const QuarantineRow& row) { return to_json(row, kQuarantine).dump(); }
 std::string to_line(const StoredBinary& binary) {
-  Json out = to_json(binary, kBinary);
+  OrderedJson out = to_json(binary, kBinary);
   out["cubin"] = base64_encode(binary.cubin);
   out["ptx"] = base64_encode(binary.ptx);
   return out.dump();
 }
 
 Result<LineContent> parse_line(std::string_view line) {
-  Json json;
+  OrderedJson json;
   try {
-    json = Json::parse(line);
-  } catch (const Json::exception& error) {
+    json = OrderedJson::parse(line);
+  } catch (const OrderedJson::exception& error) {
     return make_error(ErrorCode::invalid_argument, "not JSON: {}", error.what());
   }
   if (!json.is_object()) return make_error(ErrorCode::invalid_argument, "not a JSON object");
@@ -238,7 +238,7 @@ Result<LineContent> parse_line(std::string_view line) {
   if (kind != json.end() && *kind == kBinary) return take_binary(json);
   return make_error(ErrorCode::invalid_argument,
                     "\"kind\" must be \"row\", \"winner\", \"quarantine\" or \"binary\"; came: {}",
-                    kind == json.end() ? "none" : kind->dump(-1, ' ', false, Json::error_handler_t::replace));
+                    kind == json.end() ? "none" : kind->dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
 }
 
 }  // namespace rtjit

@@ -121,7 +121,7 @@ UPDATE tuning SET evidence = 0 WHERE evidence = 3 AND verdict <> 'ok';
 )sql";
 
 // Version 4: candidates that faulted or hung, with the evidence.
-constexpr const char* kQuarantine = R"sql(
+constexpr const char* kQuarantineTable = R"sql(
 CREATE TABLE quarantine (
   template      TEXT NOT NULL,
   template_hash TEXT NOT NULL,
@@ -151,7 +151,7 @@ CREATE VIEW v_quarantine AS
   FROM quarantine ORDER BY template, problem, target, sku, stage, bucket, variant, config;
 )sql";
 
-constexpr const char* kSteps[] = {kTables, kViews, kWeakerRejections, kQuarantine};
+constexpr const char* kSteps[] = {kTables, kViews, kWeakerRejections, kQuarantineTable};
 
 // The columns are named one by one elsewhere; these find out cheaply whether all tables are there.
 constexpr const char* kProbes[] = {
@@ -161,15 +161,15 @@ constexpr const char* kProbes[] = {
     "SELECT value FROM meta LIMIT 0",
 };
 
-constexpr const char* kQuarantineProbe = "SELECT checksum FROM quarantine LIMIT 0";
-constexpr int64_t kQuarantineVersion = 4;
+constexpr const char* kQuarantineTableProbe = "SELECT checksum FROM quarantine LIMIT 0";
+constexpr int64_t kQuarantineTableVersion = 4;
 
 Status probe_tables(Database& database, int64_t version) {
   for (const char* sql : kProbes) {
     if (Result<int64_t> result = database.query_integer(sql); !result.ok()) return result.error();
   }
-  if (version < kQuarantineVersion) return {};
-  Result<int64_t> quarantine = database.query_integer(kQuarantineProbe);
+  if (version < kQuarantineTableVersion) return {};
+  Result<int64_t> quarantine = database.query_integer(kQuarantineTableProbe);
   return quarantine.ok() ? Status() : Status(quarantine.error());
 }
 

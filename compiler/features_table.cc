@@ -7,7 +7,7 @@ namespace {
 
 // clang-format off
 // One column per target of Target::all(), x = assembles, one row per feature of all_features().
-constexpr FeatureRow kRows[] = {
+constexpr FeatureRow kFeatureRows[] = {
     // sm_                                   75   80   86   87   88   89   90  90a  100 100a 100f  103 103a 103f  110 110a 110f  120 120a 120f  121 121a 121f
     {"cp.async",                          ".    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x"},
     {"ldmatrix",                          "x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x    x"},
@@ -89,6 +89,6 @@ constexpr FeatureRow kRows[] = {
 
 }  // namespace
 
-std::span<const FeatureRow> feature_rows() { return kRows; }
+std::span<const FeatureRow> feature_rows() { return kFeatureRows; }
 
 }  // namespace rtjit

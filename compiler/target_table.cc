@@ -21,7 +21,7 @@ constexpr TargetLimits limits(int64_t smem_block, int64_t smem_sm_kib, int threa
 
 // Shared memory of 90 and up is the largest array that the assembler accepts; the other columns are NVIDIA's
 // documentation's. sm_88 has no published figures: those of its generation's small parts (sm_86) are assumed.
-constexpr ArchitectureRow kRows[] = {
+constexpr ArchitectureRow kArchitectureRows[] = {
     {75, "", "T4", limits(65536, 64, 1024, 16, 0, 0)},
     {80, "", "A100, A30", limits(166912, 164, 2048, 32, 0)},
     {86, "", "A10, RTX 3090", limits(101376, 100, 1536, 16, 0)},
@@ -38,7 +38,7 @@ constexpr ArchitectureRow kRows[] = {
 
 }  // namespace
 
-std::span<const ArchitectureRow> architecture_rows() { return kRows; }
+std::span<const ArchitectureRow> architecture_rows() { return kArchitectureRows; }
 
 const std::vector<Sku>& all_skus() {
   // name, target, SMs, L2, GB/s, GHz, dense 16-bit TFLOP/s with fp32 accumulation.

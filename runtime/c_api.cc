@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <new>
 #include <string>
 #include <type_traits>
 
@@ -25,16 +24,6 @@ static_assert(int{RTJIT_INTERNAL} == static_cast<int>(ErrorCode::internal) + 1 &
 
 rtjit_status status_of(ErrorCode code) { return static_cast<rtjit_status>(static_cast<int>(code) + 1); }
 
-// Keeps the message; a message that cannot be kept for want of memory must not throw either.
-rtjit_status failed(rtjit_status status, std::string_view message) noexcept {
-  try {
-    last_error = message;
-  } catch (...) {
-    last_error.clear();
-  }
-  return status;
-}
-
 // The number in an enum that C code filled in. Reading it as the enum would be undefined where it is none of
 // its values.
 template <typename Enum>
@@ -43,20 +32,6 @@ int raw(const Enum& value) {
   int number;
   std::memcpy(&number, &value, sizeof number);
   return number;
-}
-
-// Runs the body of a function of the interface.
-template <typename Body>
-rtjit_status guarded(Body&& body) noexcept {
-  try {
-    return finish(body());
-  } catch (const std::bad_alloc&) {
-    return failed(RTJIT_OUT_OF_MEMORY, "out of host memory");
-  } catch (const std::exception& error) {
-    return failed(RTJIT_INTERNAL, error.what());
-  } catch (...) {
-    return failed(RTJIT_INTERNAL, "an unknown exception");
-  }
 }
 
 Error null_argument(const char* name) {
@@ -201,6 +176,15 @@ constexpr const char* kVersion =
     RTJIT_VERSION_TEXT(RTJIT_VERSION_MAJOR, RTJIT_VERSION_MINOR, RTJIT_VERSION_PATCH);
 
 }  // namespace
+
+rtjit_status failed(rtjit_status status, std::string_view message) noexcept {
+  try {
+    last_error = message;
+  } catch (...) {
+    last_error.clear();
+  }
+  return status;
+}
 
 rtjit_status finish(const Status& status) noexcept {
   return status.ok() ? RTJIT_OK : failed(status_of(status.error().code), status.error().message);

@@ -2,23 +2,11 @@
 // a kernel.
 #include <algorithm>
 #include <cstring>
-#include <new>
 
 #include "runtime/c_api_objects.h"
 
 namespace rtjit {
 namespace {
-
-template <typename Body>
-rtjit_status guarded(Body&& body) noexcept {
-  try {
-    return finish(body());
-  } catch (const std::bad_alloc&) {
-    return finish(Error{ErrorCode::out_of_memory, "out of host memory"});
-  } catch (const std::exception& error) {
-    return finish(Error{ErrorCode::internal, error.what()});
-  }
-}
 
 Status required(const void* pointer, const char* name) {
   if (pointer != nullptr) return {};

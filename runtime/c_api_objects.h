@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <memory>
+#include <new>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "rtjit.h"
@@ -50,5 +52,22 @@ Result<std::unique_ptr<Device>> open_library_device(int ordinal);
 
 // The status of a call of the interface, with its message kept for rtjit_last_error().
 rtjit_status finish(const Status& status) noexcept;
+
+// Keeps the message for rtjit_last_error(); one that cannot be kept for want of memory does not throw either.
+rtjit_status failed(rtjit_status status, std::string_view message) noexcept;
+
+// Runs the body of a function of the interface.
+template <typename Body>
+rtjit_status guarded(Body&& body) noexcept {
+  try {
+    return finish(body());
+  } catch (const std::bad_alloc&) {
+    return failed(RTJIT_OUT_OF_MEMORY, "out of host memory");
+  } catch (const std::exception& error) {
+    return failed(RTJIT_INTERNAL, error.what());
+  } catch (...) {
+    return failed(RTJIT_INTERNAL, "an unknown exception");
+  }
+}
 
 }  // namespace rtjit

@@ -21,12 +21,12 @@ TEST_P(Fp8OnDevice, AgreesWithTheOracle) {
   EXPECT_TRUE(coverage.missing().empty()) << join(coverage.missing(), "\n");
 }
 
-std::string case_name(const ::testing::TestParamInfo<size_t>& info) {
+std::string fp8_case_name(const ::testing::TestParamInfo<size_t>& info) {
   return test_name(gemm_fp8_oracle::all_cases()[info.param].name);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Fp8OnDevice, ::testing::Range<size_t>(0, gemm_fp8_oracle::all_cases().size()),
-                         case_name);
+                         fp8_case_name);
 
 }  // namespace
 }  // namespace rtjit::testing

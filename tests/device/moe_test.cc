@@ -23,12 +23,12 @@ TEST_P(MoeOnDevice, AgreesWithTheOracle) {
   EXPECT_LT(coverage.refused.size() * 20, coverage.feasible.size());
 }
 
-std::string case_name(const ::testing::TestParamInfo<size_t>& info) {
+std::string moe_case_name(const ::testing::TestParamInfo<size_t>& info) {
   return test_name(check::all_cases()[info.param].name);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, MoeOnDevice, ::testing::Range<size_t>(0, check::all_cases().size()),
-                         case_name);
+                         moe_case_name);
 
 }  // namespace
 }  // namespace rtjit::testing

@@ -14,7 +14,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-rtjit_tensor c_tensor(const char* name, rtjit_dtype dtype, std::vector<int64_t> shape) {
+rtjit_tensor tensor_named(const char* name, rtjit_dtype dtype, std::vector<int64_t> shape) {
   rtjit_tensor result{};
   result.name = name;
   result.data = reinterpret_cast<void*>(0x10000);
@@ -30,9 +30,9 @@ class CApiTest : public RuntimeTest {
     library = make_library(open_context());
     ASSERT_EQ(rtjit_kernel_open(library, "widget", "width=64", nullptr, &kernel), RTJIT_OK)
         << rtjit_last_error();
-    arguments = {c_tensor("x", RTJIT_BF16, {5, 64}), c_tensor("ids", RTJIT_I32, {5, 2}),
-                 c_tensor("out", RTJIT_F32, {5, 64})};
-    w = c_tensor("w", RTJIT_U8, {64, 32});
+    arguments = {tensor_named("x", RTJIT_BF16, {5, 64}), tensor_named("ids", RTJIT_I32, {5, 2}),
+                 tensor_named("out", RTJIT_F32, {5, 64})};
+    w = tensor_named("w", RTJIT_U8, {64, 32});
     ASSERT_EQ(rtjit_kernel_pack_weights(kernel, &w, 1, kPacked, 2048, nullptr, &weights), RTJIT_OK);
     device->launches.clear();
   }
@@ -300,8 +300,8 @@ TEST_F(CApiTest, WeightsOfAnotherProblemAreRefused) {
   rtjit_kernel* other = nullptr;
   ASSERT_EQ(rtjit_kernel_open(library, "widget", "width=128", nullptr, &other), RTJIT_OK)
       << rtjit_last_error();
-  std::vector<rtjit_tensor> wide = {c_tensor("x", RTJIT_BF16, {5, 128}), c_tensor("ids", RTJIT_I32, {5, 2}),
-                                    c_tensor("out", RTJIT_F32, {5, 128})};
+  std::vector<rtjit_tensor> wide = {tensor_named("x", RTJIT_BF16, {5, 128}), tensor_named("ids", RTJIT_I32, {5, 2}),
+                                    tensor_named("out", RTJIT_F32, {5, 128})};
   EXPECT_EQ(rtjit_kernel_launch(other, weights, wide.data(), 3, kWorkspace, 1 << 20, nullptr),
             RTJIT_INVALID_ARGUMENT);
   EXPECT_STREQ(rtjit_last_error(),

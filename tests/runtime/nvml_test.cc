@@ -7,9 +7,9 @@
 namespace rtjit {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class NvmlTest : public testing::Test {
+class NvmlTest : public ::testing::Test {
  protected:
   void SetUp() override { ::setenv("RTJIT_NVML", RTJIT_FAKE_LIBNVML, 1); }
   void TearDown() override {

@@ -10,7 +10,7 @@ namespace rtjit {
 namespace {
 
 // A template of sixteen configs, so that tuning it is quick.
-const std::vector<std::string> kProblem = {
+const std::vector<std::string> kReportProblem = {
     "scale_add", "--templates", RTJIT_SOURCE_DIR "/tests/data/templates", "--problem", "a=2",
     "--target",  "sm_120a"};
 
@@ -18,7 +18,7 @@ class ReportCommand : public CommandTest {
  protected:
   std::vector<std::string> call(const std::string& verb, std::vector<std::string> rest) {
     std::vector<std::string> arguments = {verb};
-    arguments.insert(arguments.end(), kProblem.begin(), kProblem.end());
+    arguments.insert(arguments.end(), kReportProblem.begin(), kReportProblem.end());
     arguments.insert(arguments.end(), rest.begin(), rest.end());
     return arguments;
   }

@@ -10,7 +10,7 @@ namespace rtjit {
 namespace {
 
 // A small problem, so that the winners' check on the emulator is quick.
-const std::vector<std::string> kProblem = {"moe_mxfp4", "--problem",
+const std::vector<std::string> kTuneProblem = {"moe_mxfp4", "--problem",
                                            "hidden=96,intermediate=64,experts=4,top_k=2", "--config",
                                            "block_k=64,stages=3"};
 
@@ -19,7 +19,7 @@ class TuneCommand : public CommandTest {
   static std::vector<std::string> call(const std::string& verb, const std::string& target,
                                        std::vector<std::string> rest = {}) {
     std::vector<std::string> arguments = {verb};
-    arguments.insert(arguments.end(), kProblem.begin(), kProblem.begin() + 3);
+    arguments.insert(arguments.end(), kTuneProblem.begin(), kTuneProblem.begin() + 3);
     arguments.insert(arguments.end(), {"--target", target});
     arguments.insert(arguments.end(), rest.begin(), rest.end());
     return arguments;

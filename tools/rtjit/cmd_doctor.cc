@@ -31,7 +31,7 @@ struct Check {
   std::string advice{};  // what to do; "" when all is well
 };
 
-const char* to_string(Check::State state) {
+const char* name_of(Check::State state) {
   switch (state) {
     case Check::State::ok: return "ok";
     case Check::State::note: return "note";
@@ -222,7 +222,7 @@ int run_doctor(const CacheOptions& options) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const Check& check : checks) {
       list.push_back({{"check", check.name},
-                      {"state", check.state == Check::State::problem ? "problem" : to_string(check.state)},
+                      {"state", check.state == Check::State::problem ? "problem" : name_of(check.state)},
                       {"found", check.found},
                       {"advice", check.advice}});
     }
@@ -231,7 +231,7 @@ int run_doctor(const CacheOptions& options) {
     return problems == 0 ? 0 : 1;
   }
   for (const Check& check : checks) {
-    fmt::print("{:<12} {:<8} {}\n", check.name, to_string(check.state), check.found);
+    fmt::print("{:<12} {:<8} {}\n", check.name, name_of(check.state), check.found);
     if (!check.advice.empty()) fmt::print("{:<12} {:<8} -> {}\n", "", "", check.advice);
   }
   return problems == 0 ? 0 : 1;
