@@ -9,7 +9,7 @@ struct Effort {
   const char* name;
   int configs, samples;
 };
-constexpr Effort kEfforts[] = {{"quick", 6, 5}, {"default", 16, 9}, {"thorough", 48, 21}};
+constexpr Effort kEfforts[] = {{"quick", 3, 5}, {"default", 8, 9}, {"thorough", 48, 21}};
 
 }  // namespace
 

@@ -9,7 +9,7 @@
 
 namespace rtjit {
 
-// "quick": 6 configs per stage and bucket, 5 samples; "default": 16 and 9; "thorough": 48 and 21. The
+// "quick": 3 configs per stage and bucket, 5 samples; "default": 8 and 9; "thorough": 48 and 21. The
 // strategy is `halving`. ErrorCode::invalid_argument lists the names.
 Result<StrategyOptions> effort_options(const std::string& name);
 std::vector<std::string> effort_names();

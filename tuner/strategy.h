@@ -44,7 +44,7 @@ class Strategy {
 
 struct StrategyOptions {
   std::string name = "halving";
-  int configs = 16;   // that are looked at, besides the default config; `exhaustive` looks at all
+  int configs = 8;    // that are looked at, besides the default config; `exhaustive` looks at all
   int samples = 9;    // of a config that may win
   uint64_t seed = 1;  // of `random`
 };

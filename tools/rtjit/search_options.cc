@@ -13,7 +13,7 @@ void SearchOptions::add_to(CLI::App& verb) {
       ->capture_default_str();
   verb.add_option("--measure", configs,
                   "How many configs are looked at per bucket (the default config is always). Default: as the "
-                  "effort says, 6, 16 or 48")
+                  "effort says, 3, 8 or 48")
       ->check(CLI::PositiveNumber);
   verb.add_option("--samples", samples,
                   "Samples of each config that may win. Default: as the effort says, 5, 9 or 21")
