@@ -85,7 +85,8 @@ Status StageTimer::make_room(const Pipeline& pipeline) {
     workspace = std::move(*memory);
     if (Status s = workspace.fill(0); !s) return s;
   }
-  return {};
+  // Memory is filled on the default stream, for which launches on another do not wait.
+  return bench_.device().synchronize(nullptr);
 }
 
 // The lowest clock seen counts: it is what may have disturbed the sample.
