@@ -99,7 +99,8 @@ Result<std::unique_ptr<KernelHandle::Table>> KernelHandle::make_table() {
       if (!created) return created.error();
       pipeline = std::move(*created);
     }
-    table->entries.push_back({bucket.bucket, pipeline, bucket.provenance(), bucket.missed});
+    std::vector<ServingStage> stages(bucket.stages.begin(), bucket.stages.end());
+    table->entries.push_back({bucket.bucket, pipeline, bucket.provenance(), std::move(stages), bucket.missed});
   }
   return table;
 }

@@ -56,7 +56,8 @@ class KernelHandle {
 
   // Why this config serves `value`. Lives as long as the handle.
   const std::string& provenance(int64_t value) const;
-  // The pipeline that serves `value`, for tools.
+  // The same stage by stage, and the pipeline that serves `value`, for tools.
+  const std::vector<ServingStage>& serving(int64_t value) const { return entry_for(value).stages; }
   const Pipeline& pipeline(int64_t value) const { return *entry_for(value).pipeline; }
 
   // (argument, dimension) pairs whose size is the bucket scalar.
@@ -77,6 +78,7 @@ class KernelHandle {
     int64_t bucket = 0;
     std::shared_ptr<const Pipeline> pipeline;  // shared by buckets with equal choices
     std::string provenance;
+    std::vector<ServingStage> stages;
     bool missed = false;  // ResolvedBucket::missed
   };
   struct Table {

@@ -93,7 +93,7 @@ Result<std::optional<StageOption>> Resolution::stored_option(const Stage& stage,
   *hit = (*found)->provenance == Provenance::measured_here && winner.bucket == std::max<int64_t>(bucket, 1);
   std::string origin = (*found)->sentence;
   if (winner.time_us > 0) origin += fmt::format(", {:.1f} us", winner.time_us);
-  return std::optional<StageOption>(StageOption{variant, std::move(*config), std::move(origin)});
+  return std::optional<StageOption>(StageOption{variant, std::move(*config), std::move(origin), (*found)->provenance});
 }
 
 Status Resolution::tune_misses() {
@@ -243,9 +243,11 @@ Result<std::vector<ResolvedBucket>> Resolution::run() {
     if (result.empty() || result.back().bucket != slot.bucket) result.push_back({slot.bucket, {}, false});
     result.back().missed = result.back().missed || slot.missed;
     StageOption& option = slot.job.option;
-    result.back().stages.push_back({{slot.stage->name, option.variant->name, std::move(option.config)},
-                                    std::move(slot.binary),
-                                    std::move(option.origin)});
+    ResolvedStage& stage = result.back().stages.emplace_back();
+    stage.choice = {slot.stage->name, option.variant->name, std::move(option.config)};
+    stage.origin = std::move(option.origin);
+    stage.provenance = option.provenance;
+    stage.binary = std::move(slot.binary);
   }
   return result;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cache/lookup.h"
 #include "runtime/binary_provider.h"
 #include "runtime/context.h"
 #include "runtime/launcher.h"
@@ -32,10 +33,15 @@ struct ResolveRequest {
   std::vector<StageOverride> overrides;
 };
 
-struct ResolvedStage {
+// What serves a stage, and why.
+struct ServingStage {
   StageChoice choice;
+  std::string origin;  // "measured on this device model, 12.3 us", "default", "as given", ...
+  Provenance provenance = Provenance::fallback_default;
+};
+
+struct ResolvedStage : ServingStage {
   std::shared_ptr<const Binary> binary;
-  std::string origin;  // "measured on this device model, 12.3 us", "default", ...
 };
 
 struct ResolvedBucket {

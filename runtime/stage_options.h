@@ -20,6 +20,7 @@ struct StageOption {
   const Variant* variant = nullptr;
   Config config;
   std::string origin;  // for provenance: "measured on this device model, 12.3 us", "default"
+  Provenance provenance = Provenance::fallback_default;
 };
 
 // The problem and the machine that options are for. The template outlives every option.

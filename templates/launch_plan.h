@@ -138,4 +138,11 @@ Result<CostInputs> evaluate_cost(const Template& tmpl, const Stage& stage, const
                                  const Config& config, const Problem& problem, int64_t bucket,
                                  const TargetFacts& target);
 
+// Stage::work for a launch with the bucket scalar at `value`. ErrorCode::not_found where none is stated.
+struct WorkAmount {
+  double bytes = 0, flops = 0;
+};
+Result<WorkAmount> evaluate_work(const Template& tmpl, const Stage& stage, const Problem& problem,
+                                int64_t value, const TargetFacts& target);
+
 }  // namespace rtjit

@@ -125,6 +125,14 @@ struct CostSpec {
   std::string stages = "1";  // how many steps' loads are in flight
 };
 
+// What a stage has to move and compute whoever does it, for those who judge how near to the hardware a time is.
+// Formulas over problem, target and the bucket's scalar.
+struct WorkSpec {
+  std::string bytes;  // that come from or go to device memory at least
+  std::string flops;  // a multiply-add counts 2; without any padding
+  bool stated() const { return !bytes.empty() || !flops.empty(); }
+};
+
 struct VariantFormulas;  // templates/variant_formulas.h
 
 struct Variant {
@@ -157,6 +165,7 @@ struct Stage {
   std::string name, doc;
   bool tuned = false;
   std::vector<NamedFormula> named_formulas;  // for all formulas of its variants
+  WorkSpec work;
   std::vector<Variant> variants;  // tried in this order when there is no better knowledge; of a tuned stage
                                   // the last is the oracle
 };
@@ -195,7 +204,7 @@ struct Template {
   // Path -> content: the template's own .cuh files ("moe_mxfp4/mma.cuh") and device headers
   // ("device/dequant.cuh").
   std::map<std::string, std::string> sources;
-  std::string content_hash;  // of the manifest and all sources it can reach
+  std::string content_hash;  // of the manifest (but for its [stage.work] tables) and all sources it can reach
 
   const Stage* find_stage(std::string_view stage) const;
   const Variant* find_variant(std::string_view stage, std::string_view variant) const;

@@ -313,6 +313,25 @@ void ManifestParser::read_verify() {
   }
 }
 
+namespace {
+
+// The text without its [stage.work] tables. They say nothing about kernels and configs: what was tuned stays
+// valid when one is added or corrected.
+std::string identity_text(std::string_view toml_text) {
+  std::string kept;
+  bool in_work = false;
+  while (!toml_text.empty()) {
+    const size_t end = std::min(toml_text.find('\n'), toml_text.size() - 1) + 1;
+    const std::string_view line = toml_text.substr(0, end);
+    toml_text.remove_prefix(end);
+    if (line.starts_with('[')) in_work = trim(line) == "[stage.work]";
+    if (!in_work) kept += line;
+  }
+  return kept;
+}
+
+}  // namespace
+
 Result<Template> parse_manifest(std::string_view toml_text, const std::string& file_name,
                                 std::map<std::string, std::string> sources) {
   auto root = parse_toml(toml_text, file_name);
@@ -330,7 +349,7 @@ Result<Template> parse_manifest(std::string_view toml_text, const std::string& f
   auto reached = reachable_sources(tmpl.sources, roots);
   if (!reached) return reached.error().with_context(file_name);
   ContentHash hash;
-  hash.add(toml_text);
+  hash.add(identity_text(toml_text));
   for (const std::string& path : *reached) hash.add(path).add(tmpl.sources.at(path));
   tmpl.content_hash = hash.hex();
 

@@ -83,6 +83,7 @@ void ManifestParser::read_stage(const TomlNode& node, Stage& stage) {
   reader.table("let");  // read by read_stage_names
   stage.doc = reader.text("doc");
   stage.tuned = reader.boolean("tuned", false);
+  read_work(reader, stage);
   std::vector<const TomlNode*> variants = reader.tables("variant");
   if (variants.empty()) errors_.add(reader.line(), "{}: it has no [[stage.variant]]", reader.what());
   std::set<std::string> taken;
@@ -91,6 +92,15 @@ void ManifestParser::read_stage(const TomlNode& node, Stage& stage) {
     read_variant(*variants[i], stage, stage.variants[i]);
   }
   check_oracles(reader, stage);
+}
+
+void ManifestParser::read_work(TableReader& reader, Stage& stage) {
+  const TomlNode* node = reader.table("work");
+  if (!node) return;
+  TableReader work(*node, reader.what() + ": work", errors_);
+  FormulaScope scope = variant_scope(template_, stage, Variant(), VariantScope::bucket);
+  stage.work.bytes = formula(work, "bytes", scope, "");
+  stage.work.flops = formula(work, "flops", scope, "");
 }
 
 void ManifestParser::check_oracles(TableReader& reader, const Stage& stage) {

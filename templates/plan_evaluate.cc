@@ -147,4 +147,22 @@ Result<CostInputs> evaluate_cost(const Template& tmpl, const Stage& stage, const
   return cost;
 }
 
+Result<WorkAmount> evaluate_work(const Template& tmpl, const Stage& stage, const Problem& problem,
+                                int64_t value, const TargetFacts& target) {
+  if (!stage.work.stated()) {
+    return make_error(ErrorCode::not_found, "{}.{} states no work", tmpl.name, stage.name);
+  }
+  // What a variant without parameters would read is what these formulas may read.
+  Variant plain;
+  plain.name = "work";
+  plain.cost.dram_bytes = stage.work.bytes;
+  plain.cost.flops = stage.work.flops;
+  auto formulas = VariantFormulas::create(tmpl, stage, plain);
+  if (!formulas) return formulas.error();
+  plain.formulas = std::move(*formulas);
+  auto cost = evaluate_cost(tmpl, stage, plain, Config(), problem, value, target);
+  if (!cost) return cost.error();
+  return WorkAmount{cost->dram_bytes, cost->flops};
+}
+
 }  // namespace rtjit

@@ -7,15 +7,6 @@
 namespace rtjit {
 namespace {
 
-// Peak of a unit relative to dense 16-bit tensor math. A name that is not known counts as the 16-bit rate.
-double relative_rate(std::string_view rate) {
-  std::string_view type = rate.substr(std::min(rate.size(), rate.find('.') + 1));
-  if (type == "fp4" || type == "mxf4" || type == "nvf4" || type == "mxf4nvf4") return 4;
-  if (type == "fp8" || type == "e4m3" || type == "f8f6f4" || type == "mxf8f6f4" || type == "int8") return 2;
-  if (type == "tf32") return 0.5;
-  return 1;
-}
-
 double math_flops_per_us(std::string_view rate, const GpuFacts& gpu, const CostCoefficients& k) {
   if (rate == "fma") return gpu.sm_count * k.fma_lanes_per_clock_sm * 2 * gpu.clock_ghz * 1e3;
   bool async = rate.starts_with("wgmma") || rate.starts_with("tcgen05");
@@ -23,6 +14,14 @@ double math_flops_per_us(std::string_view rate, const GpuFacts& gpu, const CostC
 }
 
 }  // namespace
+
+double relative_rate(std::string_view rate) {
+  std::string_view type = rate.substr(std::min(rate.size(), rate.find('.') + 1));
+  if (type == "fp4" || type == "mxf4" || type == "nvf4" || type == "mxf4nvf4") return 4;
+  if (type == "fp8" || type == "e4m3" || type == "f8f6f4" || type == "mxf8f6f4" || type == "int8") return 2;
+  if (type == "tf32") return 0.5;
+  return 1;
+}
 
 Prediction predict(const CostInputs& inputs, const GpuFacts& gpu, int blocks_per_sm, int64_t threads) {
   return predict(inputs, gpu, blocks_per_sm, threads, coefficients_for(gpu.target));

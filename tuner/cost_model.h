@@ -17,6 +17,8 @@
 // coefficients per family of targets; tuner/fit.h fits them to stored measurements.
 #pragma once
 
+#include <string_view>
+
 #include "templates/launch_plan.h"
 #include "tuner/coefficients.h"
 #include "tuner/gpu_facts.h"
@@ -29,6 +31,10 @@ struct Prediction {
   const char* bound = "";  // "memory", "l2", "math", "latency": the longest
   bool known() const { return total_us > 0; }
 };
+
+// Peak of a unit of CostSpec::rate ("wgmma.bf16") relative to dense 16-bit tensor math. One that is not known
+// counts as that.
+double relative_rate(std::string_view rate);
 
 // `blocks_per_sm` >= 1 and `threads` as the load gate knows them.
 Prediction predict(const CostInputs& inputs, const GpuFacts& gpu, int blocks_per_sm, int64_t threads,

@@ -1,4 +1,4 @@
-// The coefficient files of tuner/coefficients, embedded at build time.
+// The files of tuner/coefficients and tuner/ceilings, embedded at build time.
 #pragma once
 
 #include <span>
@@ -8,5 +8,6 @@
 namespace rtjit {
 
 std::span<const EmbeddedFile> embedded_coefficients();
+std::span<const EmbeddedFile> embedded_ceilings();
 
 }  // namespace rtjit

@@ -24,31 +24,35 @@ Result<GuardedMemory> copy_of(Device& device, const GuardedMemory& source) {
 
 }  // namespace
 
+Rotation rotation_for(double bytes, int64_t packed_bytes, int64_t l2_bytes) {
+  Rotation rotation;
+  if (l2_bytes <= 0) return rotation;
+  const double cold = kColdFactor * static_cast<double>(l2_bytes);
+  if (bytes > 0)
+    rotation.sets =
+        static_cast<int>(std::clamp(std::ceil(kOverlapFactor * cold / bytes), 1.0, double{kMaxSets}));
+  if (packed_bytes > 0) {
+    rotation.copies = static_cast<int>(
+        std::clamp(std::ceil(cold / static_cast<double>(packed_bytes)), 1.0, double{kMaxCopies}));
+  }
+  rotation.sets = std::min(kMaxSets, std::max(rotation.sets, rotation.copies));
+  return rotation;
+}
+
 Result<std::unique_ptr<StageTimer>> StageTimer::create(Workbench& bench, const LaunchPlan& plan,
                                                        int64_t bucket, int stage, double bytes,
                                                        int64_t l2_bytes, ClockReader clocks) {
   std::unique_ptr<StageTimer> timer(new StageTimer(bench, bucket, stage, std::move(clocks)));
-  double cold = kColdFactor * static_cast<double>(l2_bytes);
-  int sets = 1;
-  if (l2_bytes > 0 && bytes > 0)
-    sets = static_cast<int>(std::clamp(std::ceil(kOverlapFactor * cold / bytes), 1.0, double{kMaxSets}));
-  int64_t packed = bench.packed().bytes();
-  int copies = 1;
-  if (l2_bytes > 0 && packed > 0) {
-    copies =
-        static_cast<int>(std::clamp(std::ceil(cold / static_cast<double>(packed)), 1.0, double{kMaxCopies}));
-  }
-  sets = std::min(kMaxSets, std::max(sets, copies));
-
+  const Rotation rotation = rotation_for(bytes, bench.packed().bytes(), l2_bytes);
   auto stream = bench.device().create_stream();
   if (!stream) return stream.error();
   timer->stream_ = *stream;
-  for (int copy = 1; copy < copies; ++copy) {
+  for (int copy = 1; copy < rotation.copies; ++copy) {
     auto memory = copy_of(bench.device(), bench.packed());
     if (!memory) return memory.error();
     timer->packed_copies_.push_back(std::move(*memory));
   }
-  for (int set = 0; set < sets; ++set) {
+  for (int set = 0; set < rotation.sets; ++set) {
     InputCase input;
     input.value = bucket;
     input.seed = 1000 + static_cast<uint64_t>(set);
@@ -57,7 +61,7 @@ Result<std::unique_ptr<StageTimer>> StageTimer::create(Workbench& bench, const L
     if (!arguments) return arguments.error();
     timer->arguments_.push_back(std::move(*arguments));
   }
-  timer->workspaces_.resize(static_cast<size_t>(sets));
+  timer->workspaces_.resize(static_cast<size_t>(rotation.sets));
   return timer;
 }
 
@@ -85,7 +89,8 @@ Status StageTimer::make_room(const Pipeline& pipeline) {
     workspace = std::move(*memory);
     if (Status s = workspace.fill(0); !s) return s;
   }
-  return {};
+  // Memory is filled on the default stream, for which launches on another do not wait.
+  return bench_.device().synchronize(nullptr);
 }
 
 // The lowest clock seen counts: it is what may have disturbed the sample.

@@ -21,12 +21,19 @@
 
 namespace rtjit {
 
+// How many sets of arguments and copies of the packed weights it takes until no byte is in the L2 cache when it is
+// visited again. `bytes`: what one launch moves, 0 = not known. `l2_bytes` 0: no rotation.
+struct Rotation {
+  int sets = 1, copies = 1;
+};
+Rotation rotation_for(double bytes, int64_t packed_bytes, int64_t l2_bytes);
+
 // The device's clocks now; an empty function where nobody can tell.
 using ClockReader = std::function<GpuClocks()>;
 
 class StageTimer {
  public:
-  // `bytes`: what one launch moves, from the cost formulas; 0 = not known. `l2_bytes` 0: no rotation.
+  // `bytes`: what one launch moves, from the cost formulas.
   static Result<std::unique_ptr<StageTimer>> create(Workbench& bench, const LaunchPlan& plan, int64_t bucket,
                                                     int stage, double bytes, int64_t l2_bytes,
                                                     ClockReader clocks = {});

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "templates/launch_plan.h"
 #include "tests/templates/test_templates.h"
 
 namespace rtjit {
@@ -71,6 +72,33 @@ TEST(Manifest, ContentHashCoversWhatCanBeReached) {
   std::string with_includes = hash(text, sources);
   sources["device/b.cuh"] = "// two";
   EXPECT_NE(with_includes, hash(text, sources));
+}
+
+// What is tuned outlives a correction of what a stage is said to have to do.
+TEST(Manifest, WorkIsReadAndNotPartOfTheIdentity) {
+  const std::string text = scale_add_manifest();
+  const auto with = [&](const std::string& work) {
+    return parse_manifest(replaced(text, "tuned = true\n\n", "tuned = true\n\n" + work), "t.toml",
+                          scale_add_sources());
+  };
+  const auto stated = with("[stage.work]\nbytes = \"8 * n\" # less than it takes\nflops = \"2 * n\"\n\n");
+  ASSERT_TRUE(stated.ok()) << stated.error().message;
+  const Template plain = *parse_scale_add();
+  EXPECT_EQ(stated->content_hash, plain.content_hash);
+  const auto commented = with("# [stage.work]\n");
+  ASSERT_TRUE(commented.ok());
+  EXPECT_NE(commented->content_hash, plain.content_hash);
+
+  const Problem problem = *make_problem(*stated, {});
+  const auto work = evaluate_work(*stated, stated->stages[0], problem, 1000, TargetFacts());
+  ASSERT_TRUE(work.ok()) << work.error().message;
+  EXPECT_EQ(work->bytes, 8000);
+  EXPECT_EQ(work->flops, 2000);
+  EXPECT_EQ(evaluate_work(plain, plain.stages[0], problem, 1000, TargetFacts()).error().code,
+            ErrorCode::not_found);
+  // It knows no config.
+  EXPECT_THAT(with("[stage.work]\nflops = \"n * block\"\n").error().message, HasSubstr("block"));
+  EXPECT_THAT(with("[stage.work]\nflop = \"n\"\n").error().message, HasSubstr("flop"));
 }
 
 TEST(Manifest, MakeProblem) {

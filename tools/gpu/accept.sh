@@ -7,12 +7,12 @@
 # The folder holds rtjit, test_device and cache_only, built anywhere (cmake --preset portable). Logs, JSON and the tuned
 # database go to OUT_FOLDER; the summary is printed last and is OUT_FOLDER/summary.txt. Exit code: how many steps failed.
 # Under nine minutes with the defaults; each step has a limit of its own. The environment chooses:
-#   STEPS    "test misbehave tune cache sanitize"  which steps, in this order
+#   STEPS    "test misbehave tune cache sanitize"  which steps, in this order; also bench, after tune
 #   PRESETS  "gpt-oss-20b"                        what is tuned; the first one is launched from the cache
 #   TOOLS    "memcheck racecheck synccheck"       of compute-sanitizer; also initcheck
 #   FILTER   GoogleTest filter of the problems that run under the sanitizer
 #   CONFIGS  "3"                                  configs per problem under the sanitizer, besides default and references
-#   TUNE_LIMIT 150, TEST_LIMIT 200, MISBEHAVE_LIMIT 120, SANITIZE_LIMIT 170   seconds
+#   TUNE_LIMIT 150, BENCH_LIMIT 150, TEST_LIMIT 200, MISBEHAVE_LIMIT 120, SANITIZE_LIMIT 170   seconds
 set -u
 if [ $# -ne 2 ]; then
   sed -n '2,/^set -u/p' "$0" | sed '/^set -u/d; s/^# \{0,1\}//'
@@ -77,6 +77,13 @@ for what in $STEPS; do
         count $?
       done
       ;;
+    bench)
+      for preset in $PRESETS; do
+        step "bench_$preset" "${BENCH_LIMIT:-150}" "$BIN/rtjit" bench moe_mxfp4 --preset "$preset" --db "$DB" --json \
+          --svg "$OUT/bench_$preset.svg"
+        count $?
+      done
+      ;;
     sanitize)
       # Side by side: nothing is timed, and each leaves most of the GPU idle.
       for tool in $TOOLS; do
@@ -91,7 +98,7 @@ for what in $STEPS; do
       done
       ;;
     *)
-      echo "unknown step $what; known are: test misbehave tune cache sanitize" >&2
+      echo "unknown step $what; known are: test misbehave tune cache bench sanitize" >&2
       exit 2
       ;;
   esac
@@ -133,6 +140,27 @@ for w in first["winners"]:
           f"  {w['knowledge']}{'' if w['verified'] else ', NOT VERIFIED'}, {w['variant']} {w['config']}")
 for warning in first["warnings"]:
     print("warning:", warning)
+PYTHON
+  done
+  for preset in $PRESETS; do
+    [ -f "$OUT/bench_$preset.out" ] || continue
+    echo "== bench $preset"
+    python3 - "$OUT/bench_$preset.out" <<'PYTHON'
+import json, sys
+try:
+    report = json.load(open(sys.argv[1]))
+except (OSError, ValueError) as error:
+    sys.exit(f"no result: {error}")
+ceilings = report["ceilings"]
+print(f"{report['device']}: reads {ceilings['read_tb_per_s']:.2f} TB/s, copies {ceilings['copy_tb_per_s']:.2f} TB/s; "
+      + ", ".join(f"{m['type']} {m['tflop_per_s']:.0f} TFLOP/s ({m['unit']})" for m in ceilings["math"]))
+number = lambda value: "-" if value is None else f"{value:.1f}"
+print(f"{'tokens':>7}{'us':>9}{'TB/s':>7}{'TFLOP/s':>9}{'floor us':>10}{'of floor':>10}{'default us':>12}{'reference us':>14}")
+for r in report["rows"]:
+    print(f"{r['tokens']:7}{number(r['time_us']):>9}{r['tb_per_s']:7.2f}{r['tflop_per_s']:9.1f}{r['floor_us']:10.1f}"
+          f"{100 * r['of_floor']:9.0f}%{number(r['default']['time_us']):>12}{number(r['reference']['time_us']):>14}")
+for note in report["notes"]:
+    print("note:", note)
 PYTHON
   done
   for file in "$OUT"/cache_only_*.out; do

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/rtjit/command.h"
-#include "tools/rtjit/scatter_plot.h"
+#include "tools/rtjit/svg_chart.h"
 #include "tools/rtjit/sweep_options.h"
 #include "tools/rtjit/table.h"
 #include "tuner/fit.h"
@@ -116,6 +116,35 @@ std::string origin_of(const FamilyFit& fit) {
                      fit.buckets.size(), join(devices, ", "));
 }
 
+// A line marks where the two are equal, two more a factor of two off.
+std::string predicted_against_measured(const FamilyFit& fit) {
+  ScatterChart chart;
+  chart.title = fmt::format("{}: {} configs, typical error {}", fit.family, fit.points.size(),
+                            percent(fit.summary_after.typical_error));
+  chart.x_label = "measured us";
+  chart.y_label = "predicted us";
+  for (const FamilyFit::Point& point : fit.points) {
+    if (std::find(chart.series.begin(), chart.series.end(), point.stage) == chart.series.end())
+      chart.series.push_back(point.stage);
+  }
+  std::sort(chart.series.begin(), chart.series.end());
+  double low = 1e30, high = 0;
+  for (const FamilyFit::Point& point : fit.points) {
+    const auto series = std::find(chart.series.begin(), chart.series.end(), point.stage);
+    chart.points.push_back({point.measured_us, point.predicted_us,
+                            fmt::format("{}: measured {:.1f} us, predicted {:.1f} us", point.stage,
+                                        point.measured_us, point.predicted_us),
+                            static_cast<int>(series - chart.series.begin())});
+    low = std::min(low, point.measured_us);
+    high = std::max(high, point.measured_us);
+  }
+  if (chart.points.empty()) return scatter_chart(chart);
+  for (const auto& [factor, label] :
+       {std::pair<double, const char*>{1, "equal"}, {2, "twice"}, {0.5, "half"}})
+    chart.lines.push_back({low / 4, low / 4 * factor, high * 4, high * 4 * factor, label});
+  return scatter_chart(chart);
+}
+
 Status write_results(const FitOptions& options, const std::vector<FamilyFit>& fits) {
   for (const FamilyFit& fit : fits) {
     // With several families -o and --plot name folders.
@@ -128,14 +157,7 @@ Status write_results(const FitOptions& options, const std::vector<FamilyFit>& fi
         return status;
     }
     if (options.plot.empty()) continue;
-    std::vector<ScatterPoint> points;
-    for (const FamilyFit::Point& point : fit.points) {
-      points.push_back({point.stage, point.measured_us, point.predicted_us});
-    }
-    const std::string title = fmt::format("{}: {} configs, typical error {}", fit.family, points.size(),
-                                          percent(fit.summary_after.typical_error));
-    Status status = write_file(place(options.plot, ".svg"),
-                               scatter_plot_svg(title, "measured us", "predicted us", points));
+    Status status = write_file(place(options.plot, ".svg"), predicted_against_measured(fit));
     if (!status) return status;
   }
   return {};

@@ -15,6 +15,7 @@ using Action = std::function<int()>;
 using AddVerb = void (*)(CLI::App& app, Action* action);
 
 void add_tune(CLI::App& app, Action* action);
+void add_bench(CLI::App& app, Action* action);
 void add_fit(CLI::App& app, Action* action);
 void add_explain(CLI::App& app, Action* action);
 void add_query(CLI::App& app, Action* action);

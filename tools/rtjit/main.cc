@@ -17,7 +17,7 @@ int fail(const Error& error) {
 
 namespace {
 
-constexpr AddVerb kVerbs[] = {add_tune,  add_explain,     add_query,    add_report, add_cache,   add_targets, add_templates,
+constexpr AddVerb kVerbs[] = {add_tune,  add_explain,     add_query,    add_bench, add_report, add_cache, add_targets, add_templates,
                               add_check, add_pack,    add_verify_pack, add_pack_key, add_doctor, add_emulate, add_fit,
                               add_worker};
 
@@ -47,6 +47,7 @@ int run(int argc, char** argv) {
       "verifies\n"
       "  rtjit explain moe_mxfp4 --target sm_120a --preset gpt-oss-120b --tokens 8192\n"
       "  rtjit query moe_mxfp4 --preset gpt-oss-20b --tokens 64\n"
+      "  rtjit bench moe_mxfp4 --preset gpt-oss-20b                    the whole operation against the hardware\n"
       "Each verb has its own --help.");
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
     return fmt::format("rtjit: {}\nRun with --help for more information.\n", error.what());

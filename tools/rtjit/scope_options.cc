@@ -66,9 +66,9 @@ Result<ScopeContext> open_scope(const ScopeOptions& options, bool with_prebuilt)
     auto opened = open_cuda_device(options.device);
     if (!opened) {
       return make_error(opened.error().code,
-                        "no --target was given, and no GPU can be used: {}\nName a target, for example "
+                        "no --target was given, and no GPU can be used: {}: {}\nName a target, for example "
                         "--target sm_120a, to work for a GPU that is not here (rtjit targets lists them).",
-                        opened.error().message);
+                        to_string(opened.error().code), opened.error().message);
     }
     device = (*opened)->info();
   }

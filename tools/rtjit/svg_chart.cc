@@ -136,6 +136,9 @@ std::string scatter_chart(const ScatterChart& chart) {
   for (const ScatterPoint& p : chart.points) {
     if (p.x > 0 && p.y > 0) x.cover(p.x), y.cover(p.y);
   }
+  for (const auto& [at_x, at_y] : chart.covered) {
+    if (at_x > 0 && at_y > 0) x.cover(at_x), y.cover(at_y);
+  }
   if (!x.seen) x.cover(1), y.cover(1);
   x.round_to_decades();
   y.round_to_decades();
@@ -171,7 +174,9 @@ std::string scatter_chart(const ScatterChart& chart) {
         "<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#e53e3e\" "
         "stroke-dasharray=\"4 3\"/>\n",
         x.at(left), y.at(y_of(left)), x.at(right), y.at(y_of(right)));
-    out += text(x.at(right), y.at(y_of(right)) - 4, line.label, "end", "fill=\"#e53e3e\"");
+    // Rising lines end where level ones begin: their words stand halfway.
+    const double at = slope > 0 ? std::sqrt(left * right) : right;
+    out += text(x.at(at), y.at(y_of(at)) - 4, line.label, "end", "fill=\"#e53e3e\"");
   }
   for (const ScatterPoint& p : chart.points) {
     if (p.x <= 0 || p.y <= 0) continue;
@@ -180,6 +185,10 @@ std::string scatter_chart(const ScatterChart& chart) {
         "fill-opacity=\"0.65\"><title>{}</title>"
         "</circle>\n",
         x.at(p.x), y.at(p.y), colour(p.series), escape_markup(p.label));
+    if (p.tag.empty()) continue;
+    const bool beside = x.at(p.x) < width - 60;
+    out += text(x.at(p.x) + (beside ? 5 : -5), y.at(p.y) + 11, p.tag, beside ? "start" : "end",
+                "font-size=\"9\"");
   }
   return out + "</svg>\n";
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace rtjit {
@@ -16,11 +17,12 @@ std::string bar_chart(const std::string& title, const std::string& unit,
                       const std::vector<std::string>& labels, const std::vector<BarSeries>& series,
                       int decimals);
 
-// A point of a scatter plot; `label` is shown where the pointer rests.
+// A point of a scatter plot; `label` is shown where the pointer rests, `tag` beside it.
 struct ScatterPoint {
   double x = 0, y = 0;
   std::string label;
   int series = 0;
+  std::string tag{};
 };
 struct ScatterLine {
   double x1 = 0, y1 = 0, x2 = 0, y2 = 0;
@@ -31,6 +33,8 @@ struct ScatterChart {
   std::vector<std::string> series;  // names, for the legend
   std::vector<ScatterPoint> points;
   std::vector<ScatterLine> lines;
+  // Places that the axes cover besides the points, so that lines through them are seen.
+  std::vector<std::pair<double, double>> covered{};
 };
 // Both axes logarithmic; points and line ends that are not positive are left out.
 std::string scatter_chart(const ScatterChart& chart);

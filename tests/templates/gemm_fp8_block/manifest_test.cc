@@ -98,6 +98,15 @@ TEST(Fp8Manifest, DefaultsFitEveryTargetAndBucket) {
   }
 }
 
+TEST(Fp8Manifest, WorkIsThatOfTheProductWithoutPadding) {
+  const Template tmpl = fp8_template();
+  const Problem problem = fp8_problem(tmpl, "n=4096,k=7168");
+  const auto work = evaluate_work(tmpl, tmpl.stages[0], problem, 3, Target::parse("sm_90a")->facts());
+  ASSERT_TRUE(work.ok()) << work.error().message;
+  EXPECT_EQ(work->flops, 2.0 * 3 * 4096 * 7168);
+  EXPECT_EQ(work->bytes, 4096.0 * 7168 + 3 * 7168 + 3 * 4096 * 2 + 3 * 56 * 4 + 32 * 56 * 4);
+}
+
 TEST(Fp8Manifest, TensorCoresByTargetAndOutput) {
   const Template tmpl = fp8_template();
   const Variant& mma = *tmpl.find_variant("gemm", "mma");

@@ -97,6 +97,30 @@ std::string untuned(const char* stage_name, const char* target_name, const std::
   return "";
 }
 
+// What the operation needs is no more than what any kernel says that it does.
+TEST(MoeManifest, WorkIsBeneathTheCostOfEveryVariant) {
+  const TargetFacts facts = Target::parse("sm_90a")->facts();
+  for (const char* keys : {kGptOss, kDeepSeek, kTensorParallel}) {
+    const Problem p = problem(keys);
+    for (const Stage& stage : moe()->stages) {
+      if (!stage.tuned) continue;
+      for (int64_t tokens : moe()->buckets) {
+        const auto work = evaluate_work(*moe(), stage, p, tokens, facts);
+        ASSERT_TRUE(work.ok()) << work.error().message;
+        EXPECT_GT(work->flops, 0);
+        for (const Variant& variant : stage.variants) {
+          const auto config = *default_config(*moe(), stage, variant, p, tokens, facts);
+          if (!config) continue;
+          const auto cost = evaluate_cost(*moe(), stage, variant, *config, p, tokens, facts);
+          ASSERT_TRUE(cost.ok()) << cost.error().message;
+          EXPECT_LE(work->flops, cost->flops) << stage.name << " " << variant.name << " " << tokens;
+          EXPECT_LE(work->bytes, cost->dram_bytes) << stage.name << " " << variant.name << " " << tokens;
+        }
+      }
+    }
+  }
+}
+
 TEST(MoeManifest, UntunedBucketsGetTheVariantThatSuitsTheirTokensPerExpert) {
   const std::string gpt_oss_120b = "hidden=2880,intermediate=2880,experts=128,top_k=4,bias=bf16,limited=1";
   for (const char* stage : {"gemm1", "gemm2"}) {
