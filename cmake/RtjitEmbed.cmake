@@ -16,4 +16,6 @@ function(rtjit_embed output)
     DEPENDS ${paths} ${PROJECT_SOURCE_DIR}/cmake/embed_files.cmake
     COMMENT "Embedding the files of ${ARG_FUNCTION}()"
     VERBATIM)
+  # Each names its tables alike.
+  set_source_files_properties(${output} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()

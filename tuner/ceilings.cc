@@ -53,17 +53,17 @@ std::shared_ptr<const Template> kernel_sources() {
   return tmpl;
 }
 
-class Measurement {
+class CeilingRun {
  public:
-  Measurement(Device& device, CompilePool& compiler, const CeilingOptions& options)
+  CeilingRun(Device& device, CompilePool& compiler, const CeilingOptions& options)
       : device_(device), compiler_(compiler), options_(options), sources_(kernel_sources()) {
     sms_ = options.sms > 0 ? options.sms : std::max(1, device.info().sm_count);
   }
-  ~Measurement() {
+  ~CeilingRun() {
     if (stream_ != nullptr) device_.destroy_stream(stream_);
   }
-  Measurement(const Measurement&) = delete;
-  Measurement& operator=(const Measurement&) = delete;
+  CeilingRun(const CeilingRun&) = delete;
+  CeilingRun& operator=(const CeilingRun&) = delete;
 
   Result<Ceilings> run(const std::set<std::string>& types);
 
@@ -95,7 +95,7 @@ class Measurement {
   GuardedMemory from_, to_, out_;
 };
 
-Result<Measurement::Loaded> Measurement::load(const char* source, const std::string& kernel) {
+Result<CeilingRun::Loaded> CeilingRun::load(const char* source, const std::string& kernel) {
   CompileRequest request;
   request.tmpl = sources_;
   request.source = std::string(kFolder) + source;
@@ -116,7 +116,7 @@ Result<Measurement::Loaded> Measurement::load(const char* source, const std::str
   return Loaded{std::move(*module), *found};
 }
 
-Status Measurement::make_buffers() {
+Status CeilingRun::make_buffers() {
   const DeviceInfo& info = device_.info();
   int64_t bytes = options_.buffer_bytes;
   if (bytes <= 0) {
@@ -142,7 +142,7 @@ Status Measurement::make_buffers() {
 }
 
 // Bytes per microsecond of the fastest form.
-Result<double> Measurement::stream(const char* kernel, bool writes) {
+Result<double> CeilingRun::stream(const char* kernel, bool writes) {
   double best = 0;
   DevicePtr from = from_.data(), to = writes ? to_.data() : out_.data();
   for (int unroll : {4, 8}) {
@@ -170,7 +170,7 @@ Result<double> Measurement::stream(const char* kernel, bool writes) {
 }
 
 // Operations per microsecond, at the clock that the device can hold while it does nothing else.
-Result<double> Measurement::multiply(const MathLoop& loop) {
+Result<double> CeilingRun::multiply(const MathLoop& loop) {
   auto loaded = load(loop.source, loop.kernel);
   if (!loaded) return loaded.error();
   DevicePtr out = out_.data();
@@ -196,7 +196,7 @@ Result<double> Measurement::multiply(const MathLoop& loop) {
   return us > 0 ? loop.flops_per_iteration * blocks * iterations / us : 0;
 }
 
-Result<Ceilings> Measurement::run(const std::set<std::string>& types) {
+Result<Ceilings> CeilingRun::run(const std::set<std::string>& types) {
   if (Status s = make_buffers(); !s) return s.error();
   Ceilings ceilings;
   ceilings.measured = true;
@@ -258,7 +258,7 @@ std::string math_type(std::string_view rate) {
 
 Result<Ceilings> measure_ceilings(Device& device, CompilePool& compiler, const std::set<std::string>& types,
                                   const CeilingOptions& options) {
-  return Measurement(device, compiler, options).run(types);
+  return CeilingRun(device, compiler, options).run(types);
 }
 
 Ceilings nominal_ceilings(const GpuFacts& gpu, const std::set<std::string>& types) {
