@@ -201,10 +201,11 @@ struct Template {
   std::vector<Stage> stages;
   VerifySpec verify;
 
-  // Path -> content: the template's own .cuh files ("moe_mxfp4/mma.cuh") and device headers
-  // ("device/dequant.cuh").
+  // Path -> content: the template's own .cuh files ("moe_mxfp4/mma.cuh"), the included parts of its manifest
+  // ("moe_mxfp4/mma.toml") and device headers ("device/dequant.cuh").
   std::map<std::string, std::string> sources;
-  std::string content_hash;  // of the manifest (but for its [stage.work] tables) and all sources it can reach
+  // Of the manifest (but for its [stage.work] tables), what it includes, and all sources it can reach.
+  std::string content_hash;
 
   const Stage* find_stage(std::string_view stage) const;
   const Variant* find_variant(std::string_view stage, std::string_view variant) const;

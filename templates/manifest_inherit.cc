@@ -45,7 +45,7 @@ std::vector<TomlNode>* list(TomlNode& table, std::string_view key) {
 
 }  // namespace
 
-Status inherit_variants(TomlNode* root, const std::string& file_name) {
+Status inherit_variants(TomlNode* root, const ManifestFiles& files) {
   std::map<std::string, const TomlNode*> before;  // "gemm1.wgmma", complete
   std::vector<TomlNode>* stages = list(*root, "stage");
   if (!stages) return {};  // reported where stages are read
@@ -60,9 +60,9 @@ Status inherit_variants(TomlNode* root, const std::string& file_name) {
           std::vector<std::string> known;
           for (const auto& [other, node] : before) known.push_back(other);
           return make_error(ErrorCode::invalid_argument,
-                            "{}:{}: [[stage.variant]] {}: like = '{}': it must name a variant before it as "
+                            "{}: [[stage.variant]] {}: like = '{}': it must name a variant before it as "
                             "STAGE.VARIANT; {}",
-                            file_name, like->line, text_of(variant, "name"), like->scalar_text(),
+                            files.place(like->line), text_of(variant, "name"), like->scalar_text(),
                             known.empty() ? "there is none" : "there are " + join(known, ", "));
         }
         std::erase_if(variant.entries, [](const auto& entry) { return entry.first == "like"; });

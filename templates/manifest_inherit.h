@@ -4,12 +4,13 @@
 #include <string>
 
 #include "base/result.h"
+#include "templates/manifest_include.h"
 #include "templates/toml_tree.h"
 
 namespace rtjit {
 
-// Completes each variant that has `like` from the variant it names, which stands before it in the file:
+// Completes each variant that has `like` from the variant it names, which stands before it in the tree:
 // tables key by key, lists and values where it has none of its own. The error has the file and the line.
-Status inherit_variants(TomlNode* root, const std::string& file_name);
+Status inherit_variants(TomlNode* root, const ManifestFiles& files);
 
 }  // namespace rtjit

@@ -4,14 +4,15 @@
 #include "base/text.h"
 #include "templates/formula_lexer.h"
 #include "templates/includes.h"
+#include "templates/manifest_include.h"
 #include "templates/manifest_inherit.h"
 #include "templates/manifest_parser.h"
 #include "templates/variant_formulas.h"
 
 namespace rtjit {
-ManifestParser::ManifestParser(const TomlNode& root, const std::string& file_name,
+ManifestParser::ManifestParser(const TomlNode& root, const ManifestFiles& files,
                                std::map<std::string, std::string> sources)
-    : root_(root), errors_(file_name) {
+    : root_(root), errors_(files) {
   template_.sources = std::move(sources);
 }
 
@@ -334,10 +335,10 @@ std::string identity_text(std::string_view toml_text) {
 
 Result<Template> parse_manifest(std::string_view toml_text, const std::string& file_name,
                                 std::map<std::string, std::string> sources) {
-  auto root = parse_toml(toml_text, file_name);
-  if (!root) return root.error();
-  if (Status status = inherit_variants(&*root, file_name); !status) return status.error();
-  auto parsed = ManifestParser(*root, file_name, std::move(sources)).parse();
+  auto tree = read_manifest_files(toml_text, file_name, sources);
+  if (!tree) return tree.error();
+  if (Status status = inherit_variants(&tree->root, tree->files); !status) return status.error();
+  auto parsed = ManifestParser(tree->root, tree->files, std::move(sources)).parse();
   if (!parsed) return parsed;
   Template tmpl = std::move(*parsed);
 
@@ -350,6 +351,7 @@ Result<Template> parse_manifest(std::string_view toml_text, const std::string& f
   if (!reached) return reached.error().with_context(file_name);
   ContentHash hash;
   hash.add(identity_text(toml_text));
+  for (const std::string& path : tree->included) hash.add(path).add(tmpl.sources.at(path));
   for (const std::string& path : *reached) hash.add(path).add(tmpl.sources.at(path));
   tmpl.content_hash = hash.hex();
 

@@ -19,7 +19,7 @@ namespace rtjit {
 
 class ManifestParser {
  public:
-  ManifestParser(const TomlNode& root, const std::string& file_name,
+  ManifestParser(const TomlNode& root, const ManifestFiles& files,
                  std::map<std::string, std::string> sources);
   Result<Template> parse();
 

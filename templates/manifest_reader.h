@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "templates/manifest_include.h"
 #include "templates/toml_tree.h"
 
 namespace rtjit {
@@ -15,13 +16,14 @@ namespace rtjit {
 // Collects what is wrong, so that one run shows all of it.
 class ManifestErrors {
  public:
-  explicit ManifestErrors(std::string file_name) : file_name_(std::move(file_name)) {}
+  explicit ManifestErrors(ManifestFiles files) : files_(std::move(files)) {}
+  explicit ManifestErrors(const std::string& file_name) { files_.add(file_name, 0); }  // of one file
 
   template <typename... Args>
   void add(int line, fmt::format_string<Args...> format, Args&&... args) {
     if (messages_.size() < kMaxMessages) {
       messages_.push_back(
-          fmt::format("{}:{}: {}", file_name_, line, fmt::format(format, std::forward<Args>(args)...)));
+          fmt::format("{}: {}", files_.place(line), fmt::format(format, std::forward<Args>(args)...)));
     }
   }
   bool empty() const { return messages_.empty(); }
@@ -29,7 +31,7 @@ class ManifestErrors {
 
  private:
   static constexpr size_t kMaxMessages = 20;
-  std::string file_name_;
+  ManifestFiles files_;
   std::vector<std::string> messages_;
 };
 

@@ -303,7 +303,7 @@ std::string ManifestParser::resolve_source(TableReader& reader, std::string_view
   if (file.starts_with(folder) && template_.sources.contains(file)) return file;  // written as includes are
   std::vector<std::string> known;
   for (const auto& [name, content] : template_.sources) {
-    if (name.starts_with(folder)) known.push_back(name.substr(folder.size()));
+    if (name.starts_with(folder) && name.ends_with(".cuh")) known.push_back(name.substr(folder.size()));
   }
   errors_.add(reader.line_of(key), "{}: source '{}' is not in the template's folder, which has {}",
               reader.what(), file, known.empty() ? "no .cuh file" : join(known, ", "));

@@ -18,6 +18,11 @@ using Sources = std::map<std::string, std::string>;
 
 constexpr std::string_view kManifest = "template.toml";
 
+// A file that a manifest may name: kernels, and parts of the manifest itself.
+bool is_source(std::string_view path) {
+  return path.ends_with(".cuh") || (path.ends_with(".toml") && path != kManifest);
+}
+
 Result<std::string> read_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -25,14 +30,14 @@ Result<std::string> read_file(const fs::path& path) {
   return text;
 }
 
-// Adds the .cuh files below `folder` as "<prefix>/<path within the folder>". A folder that is not there adds
-// none.
+// Adds the .cuh files and the parts of manifests below `folder` as "<prefix>/<path within the folder>". A
+// folder that is not there adds none.
 Status add_sources(const fs::path& folder, const std::string& prefix, Sources& sources) {
   std::error_code error;
   fs::recursive_directory_iterator files(folder, error);
   if (error == std::errc::no_such_file_or_directory) return {};
   for (; !error && files != fs::recursive_directory_iterator(); files.increment(error)) {
-    if (files->path().extension() != ".cuh") continue;
+    if (!is_source(files->path().filename().string())) continue;
     auto text = read_file(files->path());
     if (!text) return text.error();
     sources[prefix + "/" + files->path().lexically_relative(folder).generic_string()] = std::move(*text);
@@ -81,7 +86,7 @@ class RegistryLoader {
     Sources sources = device_headers_;
     for (const EmbeddedFile& file : embedded_files()) {
       std::string_view source = below(file.path, folder);
-      if (source.ends_with(".cuh")) sources[name + std::string(source)] = file.content;
+      if (is_source(source)) sources[name + std::string(source)] = file.content;
     }
     name.pop_back();  // the '/'
     Status status = add(name, manifest.content, std::string(manifest.path), std::move(sources));

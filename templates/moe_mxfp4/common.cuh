@@ -78,7 +78,8 @@ __device__ inline LaneTile load_half_lane_tile(u32 words, u32 scales) {
   return result;
 }
 
-// The left operands of two steps of mma or wgmma: 32 k (group kGroup) of a lane's tile as bf16, scales included.
+// The left operands of two steps of mma or wgmma: 32 k (group kGroup) of a lane's tile as bf16, scales
+// included.
 template <int kGroup>
 __device__ inline void widen_group(const LaneTile& tile, u32 (&left)[2][4]) {
   u32 lower[4], upper[4];  // rows g and g + 8
@@ -123,20 +124,45 @@ __device__ inline ActivationNumbers activation_numbers(const float* alphas, cons
                          : bits_float(0x7f800000u)};
 }
 
-__device__ inline float sigmoid(float value) { return __fdividef(1.0f, 1.0f + __expf(-value)); }
+// 1 / (1 + exp(-value * rate)). Powers too small for a normal float may be zero: they are added to 1.
+__device__ inline float sigmoid(float value, float rate) {
+  float power, result;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(value * (rate * -1.4426950408889634f)));
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(1.0f + power));
+  return result;
+}
 
-// Clamps keep NaN: a comparison with NaN is false, so NaN stays where it is.
+// Clamps keep NaN.
+__device__ inline float at_most(float value, float limit) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  float result;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(value), "f"(limit));
+  return result;
+#else
+  return value > limit ? limit : value;
+#endif
+}
+__device__ inline float at_least(float value, float limit) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(value), "f"(limit));
+  return result;
+#else
+  return value < limit ? limit : value;
+#endif
+}
+
 template <Activation kActivation>
 __device__ inline float activate(float gate, float up, const ActivationNumbers& numbers) {
-  gate = gate > numbers.limit ? numbers.limit : gate;
-  up = up > numbers.limit ? numbers.limit : up < -numbers.limit ? -numbers.limit : up;
+  gate = at_most(gate, numbers.limit);
+  up = at_least(at_most(up, numbers.limit), -numbers.limit);
   if constexpr (kActivation == Activation::swiglu_oai) {
-    return gate * sigmoid(numbers.alpha * gate) * (up + numbers.beta);
+    return gate * sigmoid(gate, numbers.alpha) * (up + numbers.beta);
   } else if constexpr (kActivation == Activation::silu) {
-    return gate * sigmoid(gate) * up;
+    return gate * sigmoid(gate, 1.0f) * up;
   } else {
     // 0.5 g (1 + tanh(z)) = g sigmoid(2 z), which loses nothing where tanh is near -1.
-    return gate * sigmoid(1.5957691216057308f * (gate + 0.044715f * gate * gate * gate)) * up;
+    return gate * sigmoid(gate + 0.044715f * gate * gate * gate, 1.5957691216057308f) * up;
   }
 }
 

@@ -6,13 +6,13 @@
 namespace rtjit::moe_mxfp4 {
 
 // h[sorted row, i] = activation(gate, up) for gathered rows of x.
-template <int kBlockM, int kBlockN, int kGroups, int kStages, Activation kActivation, Bias kBias>
-__global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages>::kThreads, 1)
+template <int kBlockM, int kBlockN, int kGroups, int kStages, int kHalf, Activation kActivation, Bias kBias>
+__global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages, kHalf != 0>::kThreads, 1)
     gemm1_wgmma(const u16* x, i64 x_stride, const u8* tiles, const u8* scales, const u8* row_exponents,
                 const void* bias, const float* alphas, const float* betas, const float* limits, float alpha,
                 float beta, float limit, int limited, const i32* sorted_slots, const TokenTile* token_tiles,
                 const i32* tile_counts, u16* h, int hidden, int intermediate, int top_k) {
-  using S = WgmmaShape<kBlockM, kBlockN, kGroups, kStages>;
+  using S = WgmmaShape<kBlockM, kBlockN, kGroups, kStages, kHalf != 0>;
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(WgmmaShared<S>) == RTJIT_SMEM_BYTES);
 #endif

@@ -6,12 +6,12 @@
 namespace rtjit::moe_mxfp4 {
 
 // y[slot, n] = W2 h + bias, not yet weighted.
-template <int kBlockM, int kBlockN, int kGroups, int kStages, Bias kBias>
-__global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages>::kThreads, 1)
+template <int kBlockM, int kBlockN, int kGroups, int kStages, int kHalf, Bias kBias>
+__global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages, kHalf != 0>::kThreads, 1)
     gemm2_wgmma(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents, const void* bias,
                 const i32* sorted_slots, const TokenTile* token_tiles, const i32* tile_counts, u16* y,
                 int hidden, int intermediate) {
-  using S = WgmmaShape<kBlockM, kBlockN, kGroups, kStages>;
+  using S = WgmmaShape<kBlockM, kBlockN, kGroups, kStages, kHalf != 0>;
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(WgmmaShared<S>) == RTJIT_SMEM_BYTES);
 #endif
@@ -48,6 +48,8 @@ __global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages>
         constexpr int kColumns = decltype(columns)::value;
         float sums[S::kParts][kColumns / 2];
         computer.compute<kColumns>(ring, intermediate, sums);
+        const int rows = tile.rows;  // read once, not anew after every store
+        const i32* slots = sorted_slots + tile.first_row + g;
 #pragma unroll
         for (int p = 0; p < S::kParts; ++p) {
           const int row = (row_block * S::kStrips + (p * kGroups + group) * 4 + warp) * kStripRows;
@@ -64,8 +66,8 @@ __global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages>
                 transpose_pairs(sum[0] * lower_factor + lower_bias, sum[1] * lower_factor + lower_bias);
             const u32 upper =
                 transpose_pairs(sum[2] * upper_factor + upper_bias, sum[3] * upper_factor + upper_bias);
-            const bool take = c * 8 + g < tile.rows;
-            const int slot = take ? sorted_slots[tile.first_row + c * 8 + g] : 0;
+            const bool take = c * 8 + g < rows;
+            const int slot = take ? slots[c * 8] : 0;
             u16* target = y + i64(slot) * hidden + row + 2 * t;
             store_if(take, target, lower);
             store_if(take, target + 8, upper);

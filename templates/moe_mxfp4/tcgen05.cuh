@@ -70,7 +70,8 @@ class TensorLoop {
   __device__ void run(const TokenRow& token_row) {
     prepare();
     const int steps = div_up(k_, kTensorK);
-#pragma unroll
+    // Once per tile: unrolled it would be most of the kernel's code and half of its compile time.
+#pragma unroll 1
     for (int s = 0; s < kStages; ++s) {
       if (s < steps) load(s, s, token_row);
       copy_async_commit();
@@ -138,6 +139,7 @@ class TensorLoop {
   }
 
   __device__ static void clear(u8* bytes, int count) {
+#pragma unroll 1
     for (int i = int(threadIdx.x) * 16; i < count; i += kTensorThreads * 16)
       *reinterpret_cast<uint4*>(bytes + i) = make_uint4(0, 0, 0, 0);
   }

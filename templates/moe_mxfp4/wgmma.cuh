@@ -20,9 +20,11 @@ namespace rtjit::moe_mxfp4 {
 
 constexpr int kCopyThreads = 128;
 
-template <int kBlockM_, int kBlockN_, int kGroups_, int kStages_>
+// kHalf: k may end in a half tile (k % 64 == 32).
+template <int kBlockM_, int kBlockN_, int kGroups_, int kStages_, bool kHalf_>
 struct WgmmaShape {
   static constexpr int kBlockM = kBlockM_, kBlockN = kBlockN_, kGroups = kGroups_, kStages = kStages_;
+  static constexpr bool kHalf = kHalf_;
   static constexpr int kParts = kBlockN / (64 * kGroups);  // blocks of 64 weight rows per computing warpgroup
   static constexpr int kStrips = kBlockN / kStripRows;
   static constexpr int kTokenBytes = kBlockM * kTileK * 2;  // of a buffer
@@ -31,9 +33,9 @@ struct WgmmaShape {
   // The numbers of columns that wgmma is compiled for: kBlockM and some fewer, as many as ptxas has registers
   // for without waiting after every wgmma (its warning C7512). Below 32 the tensor cores gain nothing.
   static constexpr int kSums = kBlockM / 2 * kParts;
-  static constexpr int kMostForms = kGroups == 2                  ? (kSums > 144 ? 3 : 4)
-                                    : kGroups == 3 && kSums <= 80 ? 4
-                                                                  : 2;
+  static constexpr int kMostForms = kGroups == 2                                      ? (kSums > 144 ? 3 : 4)
+                                    : kGroups == 3 && kSums < (kParts == 1 ? 88 : 80) ? 4
+                                                                                      : 2;
   static constexpr int kColumnStep = kBlockM > 64 ? 16 : 8;
   static constexpr int kColumnForms = kBlockM <= 32 ? 1 : min_of(kMostForms, (kBlockM - 24) / kColumnStep);
   // The copying warps give most of their registers to the computing ones.
@@ -187,7 +189,7 @@ __device__ inline void copy_tile(WgmmaShared<S>& shared, Ring<S::kStages>& ring,
   }
 #pragma unroll 1
   for (int step = done; step < full_steps; ++step) copy_step(false);
-  if (weights.k % kTileK != 0) copy_step(true);
+  if (S::kHalf && weights.k % kTileK != 0) copy_step(true);
 }
 
 // A computing warpgroup. Part p of its rows is block p * kGroups + group of 64, one strip per warp.
@@ -240,7 +242,7 @@ class Computer {
       }
       previous = buffer;
     }
-    if (k % kTileK != 0) {
+    if (S::kHalf && k % kTileK != 0) {
       barrier_wait(full_ + u32(ring.stage * 8), ring.parity);
       fence_async_shared();
       const u32 lane = threadIdx.x & 31;  // a lane's share is half as large
@@ -249,8 +251,8 @@ class Computer {
       for (int p = 0; p < kParts; ++p) {
         u32 left[2][4];
         widen_group<0>(load_half_lane_tile(part_address(ring.stage, p) - lane * 8,
-                                     scale_address(ring.stage, p) - (lane >> 2) * 2),
-                 left);
+                                           scale_address(ring.stage, p) - (lane >> 2) * 2),
+                       left);
         multiply<kColumns>(sums[p], left, tokens);
         wgmma_wait<0>();
       }
@@ -289,8 +291,7 @@ class Computer {
   static __device__ void multiply(float (&sums)[kColumns / 2], const u32 (&left)[2][4], u32 tokens) {
     constexpr u64 kUpper = swizzled_128_descriptor(0) >> 32 << 32;
     wgmma_fence();
-    Wgmma<kColumns>::multiply(sums, left[0], kUpper | tokens);
-    Wgmma<kColumns>::multiply(sums, left[1], kUpper | (tokens + 2));
+    Wgmma<kColumns>::multiply(sums, left, kUpper | tokens, kUpper | (tokens + 2));
     wgmma_commit();
   }
 
@@ -313,7 +314,9 @@ __device__ inline void for_each_tile(const TokenTile* tiles, const i32* tile_cou
 // Two sums of neighbouring tokens in every lane, as bf16: what a lane held for weight row g and tokens 2t,
 // 2t+1 becomes token g and weight rows 2t, 2t+1, which lie side by side in the output. All lanes must call.
 __device__ inline u32 transpose_pairs(float first, float second) {
-  return transpose_matrix(u32(float_to_bf16(first)) | u32(float_to_bf16(second)) << 16);
+  u32 pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
+  return transpose_matrix(pair);
 }
 
 // A store without a branch around what computes `value`: many of them overlap.

@@ -1,5 +1,5 @@
-// The built-in templates, each variant's default config on several targets: they compile within the limits on
-// time, and their manifests declare exactly the features that their PTX uses.
+// The built-in templates, each variant's default config on several targets: they compile, and their manifests
+// declare exactly the features that their PTX uses. What compiling costs is compile_bench's to say.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -88,7 +88,6 @@ class BuiltinTemplates : public NvrtcTest {
 
 TEST_F(BuiltinTemplates, DeclareTheFeaturesTheyUse) {
   CompilePool pool(nvrtc_, 2);
-  std::vector<double> times;
   for (const char* target : {"sm_75", "sm_80", "sm_89", "sm_90a", "sm_100a", "sm_120a", "sm_121a"}) {
     std::vector<Case> all = cases(target, pool);
     EXPECT_FALSE(all.empty() && std::string(target) != "sm_75");
@@ -104,17 +103,8 @@ TEST_F(BuiltinTemplates, DeclareTheFeaturesTheyUse) {
       for (const std::string& feature : used)
         EXPECT_TRUE(each.declared.count(feature) || everywhere(feature, each.targets))
             << feature << " is not declared";
-      times.push_back(outcome->binary->compile_ms);
     }
   }
-  ASSERT_FALSE(times.empty());
-  std::sort(times.begin(), times.end());
-  // Processor time, which a busy machine stretches too. The aim for a single config is 1,200 ms; what takes half
-  // of the tuner's limit of 10 s would be rejected on a slower machine.
-  EXPECT_LE(times[times.size() / 2], 400);
-  EXPECT_LE(times.back(), 5000);
-  std::cout << times.size() << " default configs, compile time median " << times[times.size() / 2]
-            << " ms, longest " << times.back() << " ms\n";
 }
 
 }  // namespace

@@ -227,18 +227,19 @@ std::vector<Header> headers() {
        [](Emulator& emulator) { EXPECT_EQ(launch(emulator, counting(128), 128)[99], 99.0f); }},
       {"wgmma.cuh", "sm_90a", values + R"(
          extern __shared__ __align__(1024) u16 rows[];
-         for (int i = threadIdx.x; i < 256 * 16; i += 128) rows[i / 16 * 64 + ((i % 16 / 8) ^ (i / 16 % 8)) * 8 + i % 8] = float_to_bf16(b_at(i / 16, i % 16));
+         for (int i = threadIdx.x; i < 256 * 32; i += 128) rows[i / 32 * 64 + ((i % 32 / 8) ^ (i / 32 % 8)) * 8 + i % 8] = float_to_bf16(b_at(i / 32, i % 32));
          asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
          __syncthreads();
          const int row = threadIdx.x / 32 * 16 + g;
-         u32 a[4];
-         for (int i = 0; i < 4; ++i) a[i] = pair(a_at(row + i % 2 * 8, 2 * t + i / 2 * 8), a_at(row + i % 2 * 8, 2 * t + i / 2 * 8 + 1));
+         u32 a[2][4];
+         for (int i = 0; i < 8; ++i) a[i / 4][i % 4] = pair(a_at(row + i % 2 * 8, 2 * t + i / 2 * 8), a_at(row + i % 2 * 8, 2 * t + i / 2 * 8 + 1));
+         const u32 address = u32(__cvta_generic_to_shared(rows));
          int start = 0;
          auto run = [&](auto columns) {
            constexpr int kN = decltype(columns)::value;
            float sum[kN / 2] = {};
            wgmma_fence();
-           Wgmma<kN>::multiply(sum, a, swizzled_128_descriptor(u32(__cvta_generic_to_shared(rows))));
+           Wgmma<kN>::multiply(sum, a, swizzled_128_descriptor(address), swizzled_128_descriptor(address + 32));
            wgmma_commit();
            wgmma_wait<0>();
            for (int i = 0; i < kN / 2; ++i) out[start + (row + i / 2 % 2 * 8) * kN + i / 4 * 8 + 2 * t + i % 2] = sum[i] + 0 * in[0];
@@ -255,7 +256,7 @@ std::vector<Header> headers() {
          size_t at = 0;
          for (int n : columns) {
            for (int i = 0; i < 64 * n; ++i)
-             ASSERT_EQ(out[at++], product(i / n, i % n, 16)) << n << " columns, " << i;
+             ASSERT_EQ(out[at++], product(i / n, i % n, 32)) << n << " columns, " << i;
          }
        }},
   };

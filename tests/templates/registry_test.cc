@@ -111,6 +111,24 @@ TEST(Registry, FoldersHaveDeviceHeadersOfTheirOwn) {
   EXPECT_NE((*(*TemplateRegistry::create({folder.path()}))->find("scale_add"))->content_hash, hash);
 }
 
+TEST(Registry, ManifestsIncludeFilesOfTheirFolder) {
+  const std::string manifest = scale_add_manifest();
+  const size_t variant = manifest.find("[[stage.variant]]"), next = manifest.find("\n[verify]", variant);
+  ASSERT_NE(next, std::string::npos);
+  TemporaryFolder folder;
+  folder.write("scale_add/template.toml",
+               "include = [\"variants.toml\"]\n" + manifest.substr(0, variant) + manifest.substr(next));
+  folder.write("scale_add/scale_add.cuh", source());
+  EXPECT_THAT(create_error(folder.path()), HasSubstr("'variants.toml' is not beside the manifest"));
+  const size_t stage = manifest.find("name = ", manifest.find("[[stage]]"));
+  const std::string name = manifest.substr(stage, manifest.find('\n', stage) - stage);
+  folder.write("scale_add/variants.toml",
+               "[[stage]]\n" + name + "\n" + manifest.substr(variant, next - variant));
+  auto registry = TemplateRegistry::create({folder.path()});
+  ASSERT_TRUE(registry.ok()) << registry.error().message;
+  EXPECT_FALSE((*(*registry)->find("scale_add"))->stages[0].variants.empty());
+}
+
 TEST(Registry, FolderErrorsNameTheFolder) {
   TemporaryFolder folder;
   EXPECT_THAT(create_error(folder.path("nowhere")), HasSubstr("nowhere: No such file"));

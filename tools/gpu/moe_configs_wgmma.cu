@@ -6,30 +6,32 @@
 namespace rtjit::check {
 namespace {
 
-template <int kBm, int kBn, int kGroups, int kStages, Flavour kFlavour>
+template <int kBm, int kBn, int kGroups, int kStages, int kHalf, Flavour kFlavour>
 void add_flavour(Config& config) {
   config.gemm1[int(kFlavour)] =
-      &gemm1_wgmma<kBm, kBn, kGroups, kStages, activation_of(kFlavour), bias_of(kFlavour)>;
-  config.gemm2[int(kFlavour)] = &gemm2_wgmma<kBm, kBn, kGroups, kStages, bias_of(kFlavour)>;
+      &gemm1_wgmma<kBm, kBn, kGroups, kStages, kHalf, activation_of(kFlavour), bias_of(kFlavour)>;
+  config.gemm2[int(kFlavour)] = &gemm2_wgmma<kBm, kBn, kGroups, kStages, kHalf, bias_of(kFlavour)>;
 }
 
-template <int kBm, int kBn, int kGroups, int kStages, bool kAllFlavours = false>
+template <int kBm, int kBn, int kGroups, int kStages, int kHalf = 0, bool kAllFlavours = false>
 Config config(int sm_count) {
-  using S = WgmmaShape<kBm, kBn, kGroups, kStages>;
+  using S = WgmmaShape<kBm, kBn, kGroups, kStages, kHalf != 0>;
   constexpr int kBytes = int(sizeof(WgmmaShared<S>));
   Config config{.name = "wgmma:block_m=" + std::to_string(kBm) + ",block_n=" + std::to_string(kBn) +
-                        ",groups=" + std::to_string(kGroups) + ",stages=" + std::to_string(kStages),
+                        ",groups=" + std::to_string(kGroups) + ",stages=" + std::to_string(kStages) +
+                        (kHalf ? " (half tiles)" : ""),
                 .block_m = kBm,
                 .block_n = kBn,
                 .threads = S::kThreads,
                 .smem1 = kBytes,
                 .smem2 = kBytes,
-                .max_grid = sm_count};
-  add_flavour<kBm, kBn, kGroups, kStages, Flavour::swiglu_bf16>(config);
+                .max_grid = sm_count,
+                .multiple_of_k = kHalf ? 32 : 64};
+  add_flavour<kBm, kBn, kGroups, kStages, kHalf, Flavour::swiglu_bf16>(config);
   if constexpr (kAllFlavours) {
-    add_flavour<kBm, kBn, kGroups, kStages, Flavour::swiglu_none>(config);
-    add_flavour<kBm, kBn, kGroups, kStages, Flavour::silu_none>(config);
-    add_flavour<kBm, kBn, kGroups, kStages, Flavour::gelu_f32>(config);
+    add_flavour<kBm, kBn, kGroups, kStages, kHalf, Flavour::swiglu_none>(config);
+    add_flavour<kBm, kBn, kGroups, kStages, kHalf, Flavour::silu_none>(config);
+    add_flavour<kBm, kBn, kGroups, kStages, kHalf, Flavour::gelu_f32>(config);
   }
   return config;
 }
@@ -40,13 +42,19 @@ std::vector<Config> wgmma_configs() {
   int sms = 0;
   MOE_CUDA(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, 0));
   return {
-      config<16, 512, 4, 8>(sms),        config<24, 512, 4, 6>(sms),  config<32, 512, 4, 6>(sms),
-      config<16, 576, 3, 6>(sms),        config<16, 576, 3, 8>(sms),  config<24, 576, 3, 6, true>(sms),
-      config<24, 576, 3, 8>(sms),        config<32, 576, 3, 6>(sms),  config<48, 576, 3, 6>(sms),
-      config<48, 576, 3, 8>(sms),        config<48, 384, 3, 6>(sms),  config<64, 384, 3, 6>(sms),
-      config<80, 384, 3, 6>(sms),        config<96, 384, 3, 6>(sms),  config<128, 256, 2, 6>(sms),
-      config<144, 256, 2, 4>(sms),       config<144, 256, 2, 8>(sms), config<144, 256, 2, 6, true>(sms),
-      config<160, 256, 2, 6>(sms),       config<160, 192, 3, 6>(sms), config<192, 192, 3, 6>(sms),
+      config<16, 512, 4, 8>(sms),           config<24, 512, 4, 6>(sms),
+      config<32, 512, 4, 6, 1>(sms),        config<16, 576, 3, 6>(sms),
+      config<16, 576, 3, 8, 1>(sms),        config<24, 576, 3, 6>(sms),
+      config<24, 576, 3, 6, 1, true>(sms),  config<24, 576, 3, 8>(sms),
+      config<32, 576, 3, 6>(sms),           config<48, 576, 3, 6>(sms),
+      config<48, 576, 3, 8, 1>(sms),        config<48, 384, 3, 6, 1>(sms),
+      config<64, 384, 3, 6>(sms),           config<80, 384, 3, 6>(sms),
+      config<96, 384, 3, 6>(sms),           config<96, 384, 3, 6, 1>(sms),
+      config<128, 256, 2, 6>(sms),          config<144, 256, 2, 4>(sms),
+      config<144, 256, 2, 8>(sms),          config<144, 256, 2, 6>(sms),
+      config<144, 256, 2, 6, 1, true>(sms), config<160, 256, 2, 6>(sms),
+      config<160, 256, 2, 6, 1>(sms),       config<160, 192, 3, 6, 1>(sms),
+      config<192, 192, 3, 6>(sms),          config<192, 192, 3, 6, 1>(sms),
   };
 }
 
