@@ -53,7 +53,7 @@ Result<TomlNode> convert(const toml::node& node, const std::string& file_name) {
         auto converted = convert(*node.as_table()->get(key->str()), file_name);
         if (!converted) return converted;
         if (converted->line == 0) converted->line = static_cast<int>(position.first);
-        out.entries.emplace_back(std::string(key->str()), std::move(*converted));
+        out.entries.push_back({std::string(key->str()), std::move(*converted)});
       }
       return out;
     }
