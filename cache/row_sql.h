@@ -12,11 +12,11 @@ namespace rtjit {
 
 // The name of a row's table.
 template <typename Row>
-constexpr const char* kTable = "tuning";
+inline constexpr const char* kTable = "tuning";
 template <>
-constexpr const char* kTable<WinnerRow> = "winners";
+inline constexpr const char* kTable<WinnerRow> = "winners";
 template <>
-constexpr const char* kTable<QuarantineRow> = "quarantine";
+inline constexpr const char* kTable<QuarantineRow> = "quarantine";
 
 // A stored row whose content does not fit its checksum. Named by both, so that removing it cannot hit a newer
 // row.

@@ -116,12 +116,15 @@ Result<KernelResources> read_kernel(const Elf& elf, const Tables& tables, std::s
 
   const Section* text = section(".text.");
   if (!text) return corrupt("a kernel has no code");
+  // Sizes are compared as they are: a damaged one need not fit a signed number.
+  if (text->sh_size > elf.getBufSize()) return corrupt("its code has an impossible size");
   kernel.code_bytes = static_cast<int64_t>(text->sh_size);
   if (const Section* shared = section(".nv.shared.")) {
-    int64_t reserved = tables.sections.count(".nv.shared.reserved.0") ? kReservedSharedBytes : 0;
-    int64_t bytes = static_cast<int64_t>(shared->sh_size) - reserved;
-    if (bytes < 0 || bytes > INT32_MAX) return corrupt("its shared memory has an impossible size");
-    kernel.static_smem = static_cast<int>(bytes);
+    const uint64_t reserved = tables.sections.count(".nv.shared.reserved.0") ? kReservedSharedBytes : 0;
+    if (shared->sh_size < reserved || shared->sh_size - reserved > INT32_MAX) {
+      return corrupt("its shared memory has an impossible size");
+    }
+    kernel.static_smem = static_cast<int>(shared->sh_size - reserved);
   }
   if (const Section* info = section(".nv.info.")) {
     Bytes bytes;

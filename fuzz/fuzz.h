@@ -1,5 +1,6 @@
-// What all fuzz targets share. A target is one .cc file with LLVMFuzzerTestOneInput, libFuzzer's entry point;
-// replay.cc makes a test of it that runs fuzz/corpus/<name>/ and variations of it, with any compiler.
+// What all fuzz targets share. A target is one .cc file with LLVMFuzzerTestOneInput: with clang it becomes a
+// libFuzzer program (RTJIT_BUILD_FUZZERS), with any compiler a test that replays fuzz/corpus/<name>/ and
+// variations of it.
 #pragma once
 
 #include <unistd.h>

@@ -38,9 +38,9 @@ Error null_argument(const char* name) {
   return make_error(ErrorCode::invalid_argument, "{}: null, a pointer is required", name);
 }
 
-// The caller's options as this library knows them. Structures only grow at their end: what a program built with an older
-// header does not have is zero, and what one built with a newer header has more must be zero. `first_size`: that of the
-// oldest header.
+// The caller's options as this library knows them. Structures only grow at their end: what a program built
+// with an older header does not have is zero, and what one built with a newer header has more must be zero.
+// `first_size`: that of the oldest header.
 template <typename Options>
 Result<Options> whole_options(const Options* given, size_t first_size) {
   Options options{};
@@ -54,10 +54,11 @@ Result<Options> whole_options(const Options* given, size_t first_size) {
   // A size beyond this is not that of a structure but of one that was never set.
   constexpr size_t kLargest = 4096;
   if (size < first_size || size > kLargest || (size > sizeof(Options) && has_unknown())) {
-    return make_error(ErrorCode::invalid_argument,
-                      "options->struct_size: {}, this library expects {} (set it to sizeof the structure, and build with "
-                      "the rtjit.h of version {} or older)",
-                      size, sizeof(Options), rtjit_version());
+    return make_error(
+        ErrorCode::invalid_argument,
+        "options->struct_size: {}, this library expects {} (set it to sizeof the structure, and build with "
+        "the rtjit.h of version {} or older)",
+        size, sizeof(Options), rtjit_version());
   }
   std::memcpy(&options, given, std::min(size, sizeof(Options)));
   return options;
@@ -114,6 +115,25 @@ class TensorList {
   size_t count_ = 0;
 };
 
+// What of two layouts is not alike: "width (128, here 64)".
+std::string differences(std::string_view came, std::string_view here) {
+  const auto format = [](std::string_view layout) { return layout.substr(0, layout.find(' ')); };
+  const auto keys = [&](std::string_view layout) {
+    auto parsed = parse_key_values(layout.substr(std::min(format(layout).size() + 1, layout.size())));
+    return parsed.ok() ? std::move(*parsed) : KeyValues();
+  };
+  if (format(came) != format(here)) return "the packed format";
+  const KeyValues theirs = keys(came);
+  std::vector<std::string> found;
+  for (const auto& [key, value] : keys(here)) {
+    const auto other =
+        std::find_if(theirs.begin(), theirs.end(), [&](const auto& c) { return c.first == key; });
+    const std::string there = other == theirs.end() ? "missing" : other->second;
+    if (there != value) found.push_back(fmt::format("{} ({}, here {})", key, there, value));
+  }
+  return found.empty() ? "how it is written" : join(found, ", ");
+}
+
 Status check_weights(const KernelHandle& handle, const rtjit_weights* weights) {
   if (weights == nullptr) {
     if (handle.packed_bytes() == 0) return {};
@@ -123,8 +143,9 @@ Status check_weights(const KernelHandle& handle, const rtjit_weights* weights) {
         handle.source().name);
   }
   if (weights->layout == handle.layout()) return {};
-  return make_error(ErrorCode::invalid_argument, "weights: packed as \"{}\", this kernel needs \"{}\"",
-                    weights->layout, handle.layout());
+  return make_error(ErrorCode::invalid_argument,
+                    "weights: packed as \"{}\", this kernel needs \"{}\"; they differ in {}", weights->layout,
+                    handle.layout(), differences(weights->layout, handle.layout()));
 }
 
 Status check_packed(const KernelHandle& handle, const void* packed, size_t bytes) {
@@ -264,8 +285,8 @@ rtjit_status rtjit_kernel_find(rtjit_library* library, const char* template_name
     if (kernel == nullptr) return null_argument("kernel");
     *kernel = library->open_kernels->find(template_name, problem);
     if (*kernel != nullptr) return {};
-    return make_error(ErrorCode::not_found, "{} {}: not open in this library; rtjit_kernel_open opens it", template_name,
-                      problem);
+    return make_error(ErrorCode::not_found, "{} {}: not open in this library; rtjit_kernel_open opens it",
+                      template_name, problem);
   });
 }
 
@@ -332,11 +353,13 @@ rtjit_status rtjit_weights_adopt(const rtjit_kernel* kernel, const char* layout,
     if (weights == nullptr) return null_argument("weights");
     const KernelHandle& handle = *kernel->handle;
     if (handle.layout() != layout) {
-      return make_error(ErrorCode::invalid_argument, "layout: \"{}\", this kernel needs \"{}\"", layout,
-                        handle.layout());
+      return make_error(ErrorCode::invalid_argument,
+                        "layout: \"{}\", this kernel needs \"{}\"; they differ in {}", layout,
+                        handle.layout(), differences(layout, handle.layout()));
     }
     if (Status status = check_packed(handle, packed, packed_bytes); !status) return status;
-    if (Status status = handle.check_addresses({}, reinterpret_cast<DevicePtr>(packed), 0); !status) return status;
+    if (Status status = handle.check_addresses({}, reinterpret_cast<DevicePtr>(packed), 0); !status)
+      return status;
     *weights = new rtjit_weights{handle.layout(), reinterpret_cast<DevicePtr>(packed),
                                  static_cast<int64_t>(packed_bytes)};
     return {};
@@ -360,9 +383,9 @@ rtjit_status rtjit_kernel_launch(const rtjit_kernel* kernel, const rtjit_weights
   });
 }
 
-rtjit_status rtjit_kernel_freeze(rtjit_kernel* kernel, const rtjit_weights* weights, const rtjit_tensor* arguments,
-                                 size_t count, void* workspace, size_t workspace_bytes, void* stream,
-                                 rtjit_frozen** frozen) {
+rtjit_status rtjit_kernel_freeze(rtjit_kernel* kernel, const rtjit_weights* weights,
+                                 const rtjit_tensor* arguments, size_t count, void* workspace,
+                                 size_t workspace_bytes, void* stream, rtjit_frozen** frozen) {
   if (frozen != nullptr) *frozen = nullptr;
   return guarded([&]() -> Status {
     if (kernel == nullptr) return null_argument("kernel");
@@ -370,9 +393,9 @@ rtjit_status rtjit_kernel_freeze(rtjit_kernel* kernel, const rtjit_weights* weig
     if (Status status = check_weights(*kernel->handle, weights); !status) return status;
     TensorList tensors;
     if (Status status = tensors.read("arguments", arguments, count); !status) return status;
-    auto launch = kernel->handle->freeze(tensors.list(), weights == nullptr ? 0 : weights->data,
-                                         weights == nullptr ? 0 : weights->bytes, reinterpret_cast<DevicePtr>(workspace),
-                                         static_cast<int64_t>(workspace_bytes), stream);
+    auto launch = kernel->handle->freeze(
+        tensors.list(), weights == nullptr ? 0 : weights->data, weights == nullptr ? 0 : weights->bytes,
+        reinterpret_cast<DevicePtr>(workspace), static_cast<int64_t>(workspace_bytes), stream);
     if (!launch) return launch.error();
     *frozen = new rtjit_frozen{std::move(*launch)};
     return {};
@@ -386,7 +409,8 @@ rtjit_status rtjit_frozen_launch(const rtjit_frozen* frozen, void* stream) {
   });
 }
 
-rtjit_status rtjit_frozen_launch_at(const rtjit_frozen* frozen, void* const* data, size_t count, void* stream) {
+rtjit_status rtjit_frozen_launch_at(const rtjit_frozen* frozen, void* const* data, size_t count,
+                                    void* stream) {
   static_assert(sizeof(void*) == sizeof(DevicePtr));
   return guarded([&]() -> Status {
     if (frozen == nullptr) return null_argument("frozen");

@@ -60,7 +60,8 @@ rtjit_status failed(rtjit_status status, std::string_view message) noexcept;
 template <typename Body>
 rtjit_status guarded(Body&& body) noexcept {
   try {
-    return finish(body());
+    const Status status = body();
+    return status.ok() ? RTJIT_OK : finish(status);
   } catch (const std::bad_alloc&) {
     return failed(RTJIT_OUT_OF_MEMORY, "out of host memory");
   } catch (const std::exception& error) {

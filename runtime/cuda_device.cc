@@ -112,6 +112,78 @@ class CudaKernel final : public Kernel {
   int registers_ = 0, local_bytes_ = 0, static_smem_ = 0;
 };
 
+// A launch as the driver takes it, but for the stream. Not to be moved: it points into itself.
+struct DriverLaunch {
+  cuda::LaunchConfig config;
+  cuda::Function function;
+  size_t first_argument = 0;
+  cuda::LaunchAttribute attributes[2];
+
+  void set(const Kernel& kernel, const LaunchConfig& from) {
+    function = static_cast<const CudaKernel&>(kernel).function();
+    std::copy(from.grid.begin(), from.grid.end(), config.grid);
+    std::copy(from.block.begin(), from.block.end(), config.block);
+    config.dynamic_smem = from.dynamic_smem;
+    config.attribute_count = 0;
+    config.attributes = attributes;
+    if (from.cluster[0] * from.cluster[1] * from.cluster[2] > 1) {
+      cuda::LaunchAttribute& attribute = attributes[config.attribute_count++];
+      attribute.id = cuda::kClusterDimension;
+      std::copy(from.cluster.begin(), from.cluster.end(), attribute.value.cluster);
+    }
+    if (from.pdl) {
+      cuda::LaunchAttribute& attribute = attributes[config.attribute_count++];
+      attribute.id = cuda::kProgrammaticStreamSerialization;
+      attribute.value.programmatic_serialization = 1;
+    }
+  }
+};
+
+Error launch_error(const cuda::Driver& driver, cuda::Result code, const Kernel& kernel,
+                   const LaunchConfig& config) {
+  return driver.error(
+      code,
+      fmt::format("launching {} (grid {}x{}x{}, block {}x{}x{}, {} B of dynamic shared memory)",
+                  static_cast<const CudaKernel&>(kernel).symbol(), config.grid[0], config.grid[1],
+                  config.grid[2], config.block[0], config.block[1], config.block[2], config.dynamic_smem));
+}
+
+class CudaSequence final : public LaunchSequence {
+ public:
+  CudaSequence(ContextPtr context, std::span<const PreparedLaunch> launches)
+      : context_(std::move(context)),
+        driver_(context_->driver()),
+        prepared_(launches.begin(), launches.end()),
+        launches_(launches.size()) {
+    for (size_t i = 0; i < launches.size(); ++i) {
+      launches_[i].set(*launches[i].kernel, launches[i].config);
+      launches_[i].first_argument = launches[i].first_argument;
+    }
+  }
+  // Between two launches the driver has used up the near caches: what is read here is little and in one
+  // piece.
+  Status launch(void** arguments, StreamHandle stream) const override {
+    const ContextScope scope(*context_);
+    for (const DriverLaunch& launch : launches_) {
+      cuda::LaunchConfig config = launch.config;
+      config.stream = static_cast<cuda::Stream>(stream);
+      const cuda::Result code =
+          driver_.launch(&config, launch.function, arguments + launch.first_argument, nullptr);
+      if (code != cuda::kSuccess) {
+        const PreparedLaunch& failed = prepared_[static_cast<size_t>(&launch - launches_.data())];
+        return launch_error(driver_, code, *failed.kernel, failed.config);
+      }
+    }
+    return {};
+  }
+
+ private:
+  ContextPtr context_;
+  const cuda::Driver& driver_;
+  std::vector<PreparedLaunch> prepared_;  // for messages
+  std::vector<DriverLaunch> launches_;
+};
+
 class CudaModule final : public Module {
  public:
   CudaModule(ContextPtr context, cuda::Module module) : context_(std::move(context)), module_(module) {}
@@ -280,18 +352,16 @@ class CudaDevice final : public Device {
   Status launch(const Kernel& kernel, const LaunchConfig& config, void** arguments,
                 StreamHandle stream) override {
     ContextScope scope(*context_);
-    return launch_here(kernel, config, arguments, stream);
+    DriverLaunch launch;
+    launch.set(kernel, config);
+    launch.config.stream = static_cast<cuda::Stream>(stream);
+    const cuda::Result code = driver_.launch(&launch.config, launch.function, arguments, nullptr);
+    if (code == cuda::kSuccess) return {};
+    return launch_error(driver_, code, kernel, config);
   }
 
-  Status launch_all(std::span<const PreparedLaunch> launches, void** arguments,
-                    StreamHandle stream) override {
-    ContextScope scope(*context_);
-    for (const PreparedLaunch& prepared : launches) {
-      Status status =
-          launch_here(*prepared.kernel, prepared.config, arguments + prepared.first_argument, stream);
-      if (!status) return status;
-    }
-    return {};
+  std::unique_ptr<const LaunchSequence> sequence(std::span<const PreparedLaunch> launches) override {
+    return std::make_unique<CudaSequence>(context_, launches);
   }
 
   Status encode_tensor_map(const TensorMapRequest& request, TensorMapBytes* out) const override {
@@ -399,36 +469,6 @@ class CudaDevice final : public Device {
   }
 
  private:
-  Status launch_here(const Kernel& kernel, const LaunchConfig& config, void** arguments,
-                     StreamHandle stream) {
-    cuda::LaunchConfig launch;
-    std::copy(config.grid.begin(), config.grid.end(), launch.grid);
-    std::copy(config.block.begin(), config.block.end(), launch.block);
-    launch.dynamic_smem = config.dynamic_smem;
-    launch.stream = static_cast<cuda::Stream>(stream);
-    launch.attribute_count = 0;
-    cuda::LaunchAttribute attributes[2];
-    launch.attributes = attributes;
-    if (config.cluster[0] * config.cluster[1] * config.cluster[2] > 1) {
-      cuda::LaunchAttribute& attribute = attributes[launch.attribute_count++];
-      attribute.id = cuda::kClusterDimension;
-      std::copy(config.cluster.begin(), config.cluster.end(), attribute.value.cluster);
-    }
-    if (config.pdl) {
-      cuda::LaunchAttribute& attribute = attributes[launch.attribute_count++];
-      attribute.id = cuda::kProgrammaticStreamSerialization;
-      attribute.value.programmatic_serialization = 1;
-    }
-    cuda::Result code =
-        driver_.launch(&launch, static_cast<const CudaKernel&>(kernel).function(), arguments, nullptr);
-    if (code == cuda::kSuccess) return {};
-    return driver_.error(
-        code,
-        fmt::format("launching {} (grid {}x{}x{}, block {}x{}x{}, {} B of dynamic shared memory)",
-                    static_cast<const CudaKernel&>(kernel).symbol(), config.grid[0], config.grid[1],
-                    config.grid[2], config.block[0], config.block[1], config.block[2], config.dynamic_smem));
-  }
-
   Status check(cuda::Result code, const char* doing) const {
     if (code == cuda::kSuccess) return {};
     return driver_.error(code, doing);

@@ -4,12 +4,30 @@
 
 namespace rtjit {
 
-Status Device::launch_all(std::span<const PreparedLaunch> launches, void** arguments, StreamHandle stream) {
-  for (const PreparedLaunch& prepared : launches) {
-    Status status = launch(*prepared.kernel, prepared.config, arguments + prepared.first_argument, stream);
-    if (!status) return status;
+namespace {
+
+class PlainSequence final : public LaunchSequence {
+ public:
+  PlainSequence(Device& device, std::span<const PreparedLaunch> launches)
+      : device_(device), launches_(launches.begin(), launches.end()) {}
+  Status launch(void** arguments, StreamHandle stream) const override {
+    for (const PreparedLaunch& prepared : launches_) {
+      void** own = arguments + prepared.first_argument;
+      if (Status status = device_.launch(*prepared.kernel, prepared.config, own, stream); !status)
+        return status;
+    }
+    return {};
   }
-  return {};
+
+ private:
+  Device& device_;
+  std::vector<PreparedLaunch> launches_;
+};
+
+}  // namespace
+
+std::unique_ptr<const LaunchSequence> Device::sequence(std::span<const PreparedLaunch> launches) {
+  return std::make_unique<PlainSequence>(*this, launches);
 }
 
 TargetFacts DeviceInfo::facts() const {

@@ -77,6 +77,15 @@ struct PreparedLaunch {
   size_t first_argument = 0;
 };
 
+// Launches that are made again and again, in the form in which the device takes them fastest. Keeps neither
+// the device nor the kernels alive. Thread-safe.
+class LaunchSequence {
+ public:
+  virtual ~LaunchSequence() = default;
+  // HOT. Each launch, in order, until one fails. `arguments`: those of all launches.
+  virtual Status launch(void** arguments, StreamHandle stream) const = 0;
+};
+
 // A recorded sequence of launches that can be replayed and timed.
 class Graph {
  public:
@@ -96,7 +105,8 @@ class Device {
   virtual Status copy_to_host(void* target, DevicePtr source,
                               size_t bytes) = 0;  // waits for the device first
   virtual Status fill(DevicePtr target, uint8_t byte, size_t bytes, StreamHandle stream) = 0;
-  // The same, but the memory counts as written by nobody: a device that knows who wrote what reports its reading.
+  // The same, but the memory counts as written by nobody: a device that knows who wrote what reports its
+  // reading.
   virtual Status poison(DevicePtr target, uint8_t byte, size_t bytes, StreamHandle stream) {
     return fill(target, byte, bytes, stream);
   }
@@ -107,8 +117,8 @@ class Device {
   // HOT. `arguments`: one pointer per kernel parameter to its value, as cuLaunchKernel takes them.
   virtual Status launch(const Kernel& kernel, const LaunchConfig& config, void** arguments,
                         StreamHandle stream) = 0;
-  // HOT. launch() of each, in order, until one fails.
-  virtual Status launch_all(std::span<const PreparedLaunch> launches, void** arguments, StreamHandle stream);
+  // Without an own form of the device: one that calls launch().
+  virtual std::unique_ptr<const LaunchSequence> sequence(std::span<const PreparedLaunch> launches);
   virtual Status encode_tensor_map(const TensorMapRequest& request, TensorMapBytes* out) const = 0;  // HOT
 
   virtual Result<StreamHandle> create_stream() = 0;

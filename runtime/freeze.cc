@@ -27,7 +27,7 @@ Result<FrozenParts> Pipeline::freeze(const BoundArguments& bound, DevicePtr work
       const PlanArgument& parameter = parameters[a];
       if (parameter.kind != PlanArgument::Kind::tensor_map) {
         if (parameter.kind == PlanArgument::Kind::pointer && parameter.source < arguments) {
-          parts.patches.push_back({parts.values.size(), parameter.source});
+          parts.patches.push_back({parts.map_of.size(), parameter.source});
         }
         parts.values.push_back(frame.arguments[a]);
         parts.map_of.push_back(-1);

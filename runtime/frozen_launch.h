@@ -27,7 +27,7 @@ union KernelValue {
 struct FrozenParts {
   // A parameter that is the address of the caller's argument `argument` (an index into Template::arguments).
   struct Patch {
-    size_t value = 0;
+    size_t parameter = 0;  // of all launches
     int argument = -1;
   };
   // A tensor map over the caller's argument.
@@ -48,7 +48,7 @@ struct FrozenParts {
 // Thread-safe; launches neither allocate, lock, wait nor look at anything but their own memory.
 class FrozenLaunch {
  public:
-  // What launch() with addresses copies to the stack; freeze() refuses more.
+  // Parameters and maps that launch() with addresses has on the stack; freeze() refuses more.
   static constexpr size_t kMaxValues = 512, kMaxMaps = 16;
 
   // One argument as the caller passed it, in the caller's order.
@@ -72,15 +72,34 @@ class FrozenLaunch {
   size_t launch_count() const { return parts_.launches.size(); }
 
  private:
-  Status check(std::span<const DevicePtr> data) const;
+  // What other addresses must be like, per input.
+  struct Rule {
+    DevicePtr misaligned = 0;  // bits that must be zero
+    bool given = false;
+  };
+  // The parameter is the address of the input.
+  struct AddressPatch {
+    uint32_t parameter = 0, input = 0;
+  };
+  struct TensorMapPatch {
+    size_t input = 0;
+    TensorMapRequest request;
+    std::vector<size_t> parameters;
+  };
+  bool fits(std::span<const DevicePtr> data) const;
+  // Why it does not.
+  Error refusal(std::span<const DevicePtr> data) const;
 
   std::shared_ptr<const Context> context_;    // keeps the device
   std::shared_ptr<const Pipeline> pipeline_;  // keeps the kernels loaded
   Device& device_;
+  std::unique_ptr<const LaunchSequence> sequence_;
+  std::vector<void*> arguments_;  // one pointer per parameter, into parts_
+  std::vector<Rule> rules_;
+  std::vector<AddressPatch> patches_;
+  std::vector<TensorMapPatch> map_patches_;
   FrozenParts parts_;
   std::vector<Input> inputs_;
-  std::vector<int> input_of_;     // per patch, then per map patch: an index into inputs_
-  std::vector<void*> arguments_;  // one pointer per parameter, into parts_
 };
 
 }  // namespace rtjit

@@ -67,7 +67,6 @@ Result<std::unique_ptr<KernelHandle>> KernelHandle::open(std::shared_ptr<Context
     if (bucket <= last) handle->buckets_.push_back(bucket);
   }
   if (handle->buckets_.empty()) handle->buckets_.push_back(0);  // a template without buckets has one choice
-  handle->layout_ = fmt::format("{} {}", handle->tmpl_->layout, handle->problem_.canonical());
   handle->binaries_ = std::make_unique<BinaryProvider>(*handle->context_, handle->tmpl_, handle->problem_);
   auto table = handle->make_table();
   if (!table) return table.error();
@@ -105,7 +104,8 @@ Result<std::unique_ptr<KernelHandle::Table>> KernelHandle::make_table() {
   return table;
 }
 
-// What does not depend on the choices: packing, the packed size, where the bucket scalar is read from.
+// What does not depend on the choices: packing, its identity, the packed size, where the bucket scalar is
+// read from.
 Status KernelHandle::make_packing() {
   const LaunchPlan& plan = table_.load()->entries[0].pipeline->plan();
   auto bytes = plan.total_bytes(BufferSpec::Kind::packed, 0);
@@ -122,6 +122,10 @@ Status KernelHandle::make_packing() {
   if (tmpl_->pack.empty()) return {};
   auto packing = LaunchPlan::create(tmpl_, problem_, {}, context_->device().info().facts(), /*packing=*/true);
   if (!packing) return packing.error();
+  layout_ = tmpl_->layout;
+  for (const auto& [key, value] : packing->packing_keys()) {
+    layout_ += fmt::format("{}{}={}", layout_.size() == tmpl_->layout.size() ? ' ' : ',', key, value);
+  }
   std::vector<std::string> names;
   for (const PlanLaunch& launch : packing->launches()) {
     if (std::find(names.begin(), names.end(), launch.kernel) == names.end()) names.push_back(launch.kernel);

@@ -35,7 +35,8 @@ class KernelHandle {
   const Context& context() const { return *context_; }
   const Template& source() const { return *tmpl_; }
   const Problem& problem() const { return problem_; }
-  // Identity of the packed layout: equal text, interchangeable bytes.
+  // Identity of the packed layout: equal text, interchangeable bytes. It names what packing depends on
+  // (LaunchPlan::packing_keys), not the rest of the problem. "" when nothing is packed.
   const std::string& layout() const { return layout_; }
 
   // What a launch with the bucket scalar anywhere up to `value` needs.

@@ -11,9 +11,10 @@ namespace {
 std::string without_comments(std::string_view source) {
   std::string code(source);
   for (size_t at = 0; at < code.size();) {
-    if (code.compare(at, 2, "//") == 0) {
+    const char next = code[at] == '/' && at + 1 < code.size() ? code[at + 1] : '\0';
+    if (next == '/') {
       while (at < code.size() && code[at] != '\n') code[at++] = ' ';
-    } else if (code.compare(at, 2, "/*") == 0) {
+    } else if (next == '*') {
       size_t end = code.find("*/", at + 2);
       end = end == std::string::npos ? code.size() : end + 2;
       for (; at < end; ++at) {

@@ -1,6 +1,7 @@
 #include "templates/launch_plan.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 #include "templates/formula_scope.h"
@@ -56,6 +57,7 @@ class PlanBuilder {
     if (!error_ && packing) add_packing();
     if (!error_ && !packing) add_stage_launches(choices);
     if (error_) return error_->with_context(template_.name);
+    if (packing) name_packing_keys();
     return std::move(plan_);
   }
 
@@ -143,7 +145,9 @@ class PlanBuilder {
       fail(formula.error().with_context(what));
       return {};
     }
-    for (int slot : formula->reads()) {
+    const std::vector<int> slots = formula->reads();
+    reads_.insert(slots.begin(), slots.end());
+    for (int slot : slots) {
       if (changes_[slot]) return std::move(*formula);
     }
     auto value = formula->evaluate_or_error(plan_.base_values_, plan_.symbols_);
@@ -166,6 +170,7 @@ class PlanBuilder {
   void add_argument_facts() {
     for (size_t i = 0; i < template_.arguments.size(); ++i) {
       const ArgumentSpec& argument = template_.arguments[i];
+      const std::set<int> read_before = reads_;
       LaunchPlan::ArgumentShape shape;
       auto add = [&](const std::vector<std::string>& texts, std::vector<Formula>& formulas,
                      std::vector<int>& binds) {
@@ -180,6 +185,11 @@ class PlanBuilder {
                                                       : fold(argument.required_when, plan_.symbols_,
                                                              "required_when of " + argument.name);
       if (error_) return;
+      if (argument.role == ArgumentSpec::Role::pack) {
+        read_key(argument.dtype_key);
+      } else {
+        reads_ = read_before;
+      }
       plan_.base_values_[plan_.given_slots_[i]] = !never(shape.required);
       plan_.argument_shapes_.push_back(std::move(shape));
     }
@@ -217,6 +227,21 @@ class PlanBuilder {
       add_launch(launch, -1, nullptr, Config(), plan_.symbols_, 0);
   }
 
+  void read_key(std::string_view key) {
+    if (auto slot = plan_.symbols_.find(key)) reads_.insert(*slot);
+  }
+
+  void name_packing_keys() {
+    for (int slot : reads_) {
+      const std::string& name = plan_.symbols_.names()[static_cast<size_t>(slot)];
+      if (const Value* value = problem_.find(name)) {
+        plan_.packing_keys_.emplace_back(name, to_string(*value));
+      } else if (name.starts_with("target.")) {
+        plan_.packing_keys_.emplace_back(name, std::to_string(plan_.base_values_[static_cast<size_t>(slot)]));
+      }
+    }
+  }
+
   void add_tensor_map(const TensorMapSpec& spec, const SymbolTable& symbols, const std::string& what) {
     PlanTensorMap map;
     map.base = plan_.pointer_index(spec.base);
@@ -242,6 +267,8 @@ class PlanBuilder {
     auto expression = name->expression(problem_, config, plan_.base_values_, plan_.symbols_);
     if (!expression) return fail(expression.error());
     launch.kernel = std::move(*expression);
+    // What a choice is named after and what formulas read are both symbols.
+    for (const std::string& text : spec.template_args) fold(text, symbols, spec.kernel + ": template_args");
     for (int i = 0; i < 3; ++i) {
       launch.grid[i] = fold(spec.grid[i], symbols, spec.kernel + ": grid");
       launch.block[i] = fold(spec.block[i], symbols, spec.kernel + ": block");
@@ -272,6 +299,7 @@ class PlanBuilder {
       const Value* real = problem_.find(value);
       if (real && std::holds_alternative<double>(*real)) {
         argument.real = static_cast<float>(std::get<double>(*real));
+        read_key(value);
         return argument;
       }
     } else if (kind == "i32" || kind == "i64") {
@@ -291,6 +319,7 @@ class PlanBuilder {
   LaunchPlan plan_;
   std::vector<const Variant*> variants_;  // per stage
   std::vector<bool> changes_;             // per slot: known only at launch
+  std::set<int> reads_;                   // slots that formulas read, those of launch arguments aside
   std::optional<Error> error_;
 };
 

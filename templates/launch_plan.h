@@ -88,6 +88,9 @@ class LaunchPlan {
     Formula required = Formula::constant(1);
   };
   const std::vector<ArgumentShape>& argument_shapes() const { return argument_shapes_; }
+  // With `packing`: all that the packed bytes depend on besides the weights, read off the formulas of packing,
+  // of its arguments and of the packed buffers: problem keys and "target.*", in order, with their values.
+  const KeyValues& packing_keys() const { return packing_keys_; }
 
   // Bytes of all buffers of one kind (256-byte aligned parts) with the bucket scalar at `value`; and each
   // offset.
@@ -107,6 +110,7 @@ class LaunchPlan {
   std::vector<PlanTensorMap> tensor_maps_;
   std::vector<PlanBuffer> buffers_;
   std::vector<ArgumentShape> argument_shapes_;
+  KeyValues packing_keys_;
 };
 
 // The formulas of one variant under one config, evaluated: what gates, explain and the cost model read.

@@ -9,12 +9,10 @@
 namespace rtjit {
 namespace {
 
-using Entries = decltype(TomlNode::entries);
-
 TomlNode* find(TomlNode& table, std::string_view key) {
   auto entry = std::find_if(table.entries.begin(), table.entries.end(),
-                            [&](const auto& candidate) { return candidate.first == key; });
-  return entry == table.entries.end() ? nullptr : &entry->second;
+                            [&](const auto& candidate) { return candidate.key == key; });
+  return entry == table.entries.end() ? nullptr : &entry->value;
 }
 
 std::string text_of(TomlNode& table, std::string_view key) {
@@ -24,16 +22,16 @@ std::string text_of(TomlNode& table, std::string_view key) {
 
 // The inherited keys come first and in their order, which is that of the parameters.
 void complete(TomlNode& table, const TomlNode& from) {
-  Entries entries;
+  std::vector<TomlEntry> entries;
   for (const auto& [key, inherited] : from.entries) {
     TomlNode* own = find(table, key);
     if (own && own->kind == TomlNode::Kind::table && inherited.kind == TomlNode::Kind::table) {
       complete(*own, inherited);
     }
-    entries.emplace_back(key, own ? *own : inherited);
+    entries.push_back({key, own ? *own : inherited});
   }
   for (auto& [key, own] : table.entries) {
-    if (!from.find(key)) entries.emplace_back(key, std::move(own));
+    if (!from.find(key)) entries.push_back({key, std::move(own)});
   }
   table.entries = std::move(entries);
 }
@@ -65,7 +63,7 @@ Status inherit_variants(TomlNode* root, const ManifestFiles& files) {
                             files.place(like->line), text_of(variant, "name"), like->scalar_text(),
                             known.empty() ? "there is none" : "there are " + join(known, ", "));
         }
-        std::erase_if(variant.entries, [](const auto& entry) { return entry.first == "like"; });
+        std::erase_if(variant.entries, [](const auto& entry) { return entry.key == "like"; });
         complete(variant, *found->second);
       }
       before[name] = &variant;

@@ -53,7 +53,7 @@ Result<TomlNode> convert(const toml::node& node, const std::string& file_name) {
         auto converted = convert(*node.as_table()->get(key->str()), file_name);
         if (!converted) return converted;
         if (converted->line == 0) converted->line = static_cast<int>(position.first);
-        out.entries.emplace_back(std::string(key->str()), std::move(*converted));
+        out.entries.push_back({std::string(key->str()), std::move(*converted)});
       }
       return out;
     }
@@ -61,6 +61,48 @@ Result<TomlNode> convert(const toml::node& node, const std::string& file_name) {
       return make_error(ErrorCode::invalid_argument, "{}:{}: dates and times have no use here", file_name,
                         out.line);
   }
+}
+
+// Where the string that begins at `at` ends. One that TOML refuses ends where toml++ gives up, or later.
+size_t end_of_string(std::string_view text, size_t at) {
+  const char quote = text[at];
+  const std::string three(3, quote);
+  const bool long_form = text.substr(at, 3) == three;
+  for (at += long_form ? 3 : 1; at < text.size(); ++at) {
+    if (text[at] == '\\' && quote == '"') {
+      ++at;
+    } else if (!long_form && (text[at] == quote || text[at] == '\n')) {
+      return at + 1;
+    } else if (long_form && text.substr(at, 3) == three) {
+      at += 3;  // two more quotes may be the string's last characters
+      for (int more = 0; more < 2 && at < text.size() && text[at] == quote; ++more) ++at;
+      return at;
+    }
+  }
+  return text.size();
+}
+
+// TOML allows characters beyond ASCII in strings and comments only. toml++ must not see them elsewhere: its
+// look at white space is undefined behaviour for many of them (version 3.3).
+Status refuse_exotic_characters(std::string_view text, const std::string& file_name) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  size_t at = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  while (at < text.size()) {
+    if (text[at] == '"' || text[at] == '\'') {
+      at = end_of_string(text, at);
+    } else if (text[at] == '#') {
+      at = std::min(text.find('\n', at), text.size());
+    } else if (static_cast<unsigned char>(text[at]) < 0x80) {
+      ++at;
+    } else {
+      const std::string_view before = text.substr(0, at);
+      return make_error(
+          ErrorCode::invalid_argument,
+          "{}:{}: column {}: a character beyond ASCII; those are allowed in quotes and in comments",
+          file_name, 1 + std::count(before.begin(), before.end(), '\n'), at - (before.rfind('\n') + 1) + 1);
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -108,6 +150,7 @@ const char* to_string(TomlNode::Kind kind) {
 }
 
 Result<TomlNode> parse_toml(std::string_view text, const std::string& file_name) {
+  if (Status status = refuse_exotic_characters(text, file_name); !status) return status.error();
   toml::parse_result parsed = toml::parse(text);
   if (!parsed) {
     const toml::parse_error& error = parsed.error();

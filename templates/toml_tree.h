@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/result.h"
 
 namespace rtjit {
+
+struct TomlEntry;
 
 struct TomlNode {
   enum class Kind { text, integer, real, boolean, list, table };
@@ -19,12 +20,17 @@ struct TomlNode {
   int64_t integer = 0;
   double real = 0;
   bool boolean = false;
-  std::vector<TomlNode> items;                            // list
-  std::vector<std::pair<std::string, TomlNode>> entries;  // table, in the order of the file
+  std::vector<TomlNode> items;     // list
+  std::vector<TomlEntry> entries;  // table, in the order of the file
 
   const TomlNode* find(std::string_view key) const;
   // A scalar as text: "abc", "5", "0.006", "true". Empty for lists and tables.
   std::string scalar_text() const;
+};
+
+struct TomlEntry {
+  std::string key;
+  TomlNode value;
 };
 
 const char* to_string(TomlNode::Kind kind);

@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterable, Mapping
 
 from . import _rtjit
 from ._locate import library_file, offer_nvrtc
-from ._rtjit import Kernel, Memory, TypedTensor, Weights, tensor
+from ._rtjit import Frozen, Kernel, Memory, TypedTensor, Weights, tensor
 from .errors import (
     Cancelled,
     CompileFailed,
@@ -39,7 +39,7 @@ from .errors import (
 )
 
 __all__ = [
-    "Cancelled", "CompileFailed", "CompilerTooOld", "Corrupt", "DeviceFault", "DriverTooOld", "Error", "GpuBadState",
+    "Cancelled", "CompileFailed", "CompilerTooOld", "Corrupt", "DeviceFault", "DriverTooOld", "Error", "Frozen", "GpuBadState",
     "IOFailed", "Internal", "InvalidArgument", "Kernel", "Library", "Memory", "NoCompiler", "NoGpu", "NotFound", "OutOfMemory",
     "ReadOnly", "TimedOut", "TypedTensor", "Unavailable", "Unsupported",
     "Weights", "empty", "open", "tensor", "version",

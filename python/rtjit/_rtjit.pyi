@@ -79,6 +79,21 @@ class Weights:
     def __call__(self, *tensors: object, workspace: object = None, stream: object = None, **named: object) -> Any:
         """kernel(..., packed=self)"""
 
+    def freeze(self, *tensors: object, workspace: object = None, stream: object = None, **named: object) -> Frozen:
+        """kernel.freeze(..., packed=self)"""
+
+class Frozen:
+    """A launch that was decided ahead: types, shapes, addresses, weights and workspace."""
+
+    @property
+    def kernel(self) -> Kernel: ...
+    def __call__(self, *tensors: object, stream: object = None, **named: object) -> Any:
+        """Launches on the stream. Returns the tensor that is written.
+
+        Without tensors: with those that it was frozen with. With tensors: with those, all of them, of the same types, shapes
+        and strides. stream: None: the framework's current one, else that of freeze().
+        """
+
 class Kernel:
     """A template opened for one problem on one device."""
 
@@ -96,6 +111,16 @@ class Kernel:
         address, or an object with __cuda_stream__, cuda_stream or ptr. workspace: None: the kernel's own, per stream.
         """
 
+    def freeze(
+        self,
+        *tensors: object,
+        packed: Weights | None = None,
+        workspace: object = None,
+        stream: object = None,
+        **named: object,
+    ) -> Frozen:
+        """Decides a launch ahead. The arguments are those of a call; nothing is launched."""
+
     def pack_weights(self, *tensors: object, packed: object = None, stream: object = None, **named: object) -> Weights:
         """Packs weights on the stream. packed: memory for them, of packed_size bytes; None: allocated."""
 
@@ -111,7 +136,13 @@ class Kernel:
     @property
     def packed_size(self) -> int: ...
     @property
-    def layout(self) -> str: ...
+    def layout(self) -> str:
+        """What packed weights must have been packed as. Kernels of one layout share them."""
+
+    @property
+    def problem(self) -> str:
+        """All keys of the problem with their values."""
+
     @property
     def library(self) -> Library: ...
     @property

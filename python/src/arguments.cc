@@ -1,5 +1,7 @@
 #include "arguments.h"
 
+#include <nanobind/stl/shared_ptr.h>
+
 #include <cstring>
 
 namespace rtjit::python {
@@ -72,6 +74,14 @@ Span span_of(const Library& library, const char* name, nb::handle object) {
     wrong_device(library, name, view);
   }
   return {view.data, static_cast<size_t>(elements_spanned(name, view) * view.item_bytes)};
+}
+
+std::shared_ptr<Weights> weights_of(nb::handle object) {
+  std::shared_ptr<Weights> weights;
+  if (!nb::try_cast(object, weights) || weights == nullptr) {
+    raise_invalid_argument("packed: what pack_weights or adopt_weights returned is required");
+  }
+  return weights;
 }
 
 const Kernel::Argument* ArgumentReader::find(nb::handle name) const {
@@ -158,15 +168,19 @@ void ArgumentReader::place(const char* name, const TensorView& view, bool writte
   copies_.push_back({std::move(memory), view.data, bytes, written});
 }
 
-void* ArgumentReader::stream() const {
-  void* current = nullptr;
+void* ArgumentReader::stream(nb::handle wanted, void* fallback) const {
+  void* current = fallback;
   // What the tensors' framework is working on, as its users expect of everything that takes its tensors.
-  if (exchange_ != nullptr && (!options_.stream.is_valid() || options_.stream.is_none())) {
+  if (exchange_ != nullptr && (!wanted.is_valid() || wanted.is_none())) {
     if (exchange_->current_stream(dlpack::kCuda, kernel_.library()->device().ordinal, &current) != 0) {
       throw nb::python_error();
     }
   }
-  return stream_of(options_.stream, current);
+  return stream_of(wanted, current);
+}
+
+void ArgumentReader::copy_in() {
+  for (const Copy& copy : copies_) copy.memory->write(copy.host, copy.bytes, 0);
 }
 
 void ArgumentReader::copy_back() {

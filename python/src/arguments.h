@@ -11,6 +11,7 @@ namespace rtjit::python {
 
 class ArgumentReader {
  public:
+  static constexpr size_t kMost = 64;
   ArgumentReader(const Kernel& kernel, bool packing) : kernel_(kernel), packing_(packing) {}
 
   // Positional arguments are the tensors that are read, in the manifest's order; keywords are named.
@@ -21,12 +22,15 @@ class ArgumentReader {
   const CallOptions& options() const { return options_; }
   int64_t bucket_value() const { return bucket_value_; }
   nb::object written() const { return written_; }
-  void* stream() const;
+  void* stream() const { return stream(options_.stream, nullptr); }
+  // The stream that `wanted` stands for. None: the current one of the tensors' framework, else `fallback`.
+  void* stream(nb::handle wanted, void* fallback) const;
+  // On an emulated device: what is read has changed since read().
+  void copy_in();
   // After a launch on an emulated device: what was written goes back to where the caller wants it.
   void copy_back();
 
  private:
-  static constexpr size_t kMost = 64;
   struct Copy {
     std::unique_ptr<Memory> memory;
     void* host;
@@ -55,5 +59,17 @@ struct Span {
   size_t bytes;
 };
 Span span_of(const Library& library, const char* name, nb::handle object);
+
+// The packed weights that the object is; raises rtjit.InvalidArgument where it is something else.
+std::shared_ptr<Weights> weights_of(nb::handle object);
+
+// A call of the library that launches. An emulated launch takes as long as a compile; a real one less than
+// giving the GIL away.
+template <typename Call>
+rtjit_status run(const Library& library, Call&& call) {
+  if (!library.emulated()) return call();
+  nb::gil_scoped_release released;
+  return call();
+}
 
 }  // namespace rtjit::python

@@ -9,11 +9,12 @@
 
 namespace rtjit::python {
 
-#define RTJIT_PYTHON_FUNCTIONS(f)                                                                            \
-  f(version) f(status_name) f(last_error) f(library_open) f(library_close) f(library_device) f(kernel_open)  \
-      f(kernel_close) f(kernel_workspace_size) f(kernel_packed_size) f(kernel_layout) f(kernel_pack_weights) \
-          f(kernel_launch) f(kernel_provenance) f(kernel_refresh) f(kernel_argument) f(weights_adopt)        \
-              f(weights_free) f(memory_allocate) f(memory_free) f(memory_write) f(memory_read)
+#define RTJIT_PYTHON_FUNCTIONS(f)                                                                           \
+  f(version) f(status_name) f(last_error) f(library_open) f(library_close) f(library_device) f(kernel_open) \
+      f(kernel_close) f(kernel_problem) f(kernel_workspace_size) f(kernel_packed_size) f(kernel_layout)     \
+          f(kernel_pack_weights) f(kernel_launch) f(kernel_freeze) f(frozen_launch) f(frozen_launch_at)     \
+              f(frozen_free) f(kernel_provenance) f(kernel_refresh) f(kernel_argument) f(weights_adopt)     \
+                  f(weights_free) f(memory_allocate) f(memory_free) f(memory_write) f(memory_read)
 
 struct CApi {
   // Stays loaded until the process ends. Throws std::runtime_error with what to do.

@@ -5,17 +5,6 @@
 #include "arguments.h"
 
 namespace rtjit::python {
-namespace {
-
-// An emulated launch takes as long as a compile; a real one less than giving the GIL away.
-template <typename Call>
-rtjit_status run(const Library& library, Call&& call) {
-  if (!library.emulated()) return call();
-  nb::gil_scoped_release released;
-  return call();
-}
-
-}  // namespace
 
 Weights::Weights(std::shared_ptr<Kernel> kernel, rtjit_weights* weights, nb::object memory)
     : kernel_(std::move(kernel)), weights_(weights), memory_(std::move(memory)) {}
@@ -73,6 +62,16 @@ Memory& Kernel::workspace_for(void* stream, size_t bytes) {
   return *grown.back();
 }
 
+Span Kernel::workspace(const ArgumentReader& reader, void* stream) {
+  if (const nb::handle given = reader.options().workspace; given.is_valid() && !given.is_none()) {
+    return span_of(*library_, "workspace", given);
+  }
+  const size_t bytes = workspace_size(reader.bucket_value());
+  if (bytes == 0) return {nullptr, 0};
+  Memory& memory = workspace_for(stream, bytes);
+  return {memory.data(), memory.bytes()};
+}
+
 void Kernel::reserve(int64_t bucket_value, nb::handle stream) {
   workspace_for(stream_of(stream, nullptr), workspace_size(bucket_value));
 }
@@ -107,20 +106,13 @@ std::shared_ptr<Weights> Kernel::adopt_weights(const std::string& packed_layout,
 nb::object Kernel::launch(const nb::args& positional, const nb::kwargs& named, const Weights* packed) {
   ArgumentReader reader(*this, /*packing=*/false);
   reader.read(positional, named);
-  const CallOptions& options = reader.options();
-  if (options.packed.is_valid() && !options.packed.is_none()) {
-    if (!nb::try_cast(options.packed, packed)) {
-      raise_invalid_argument("packed: what pack_weights or adopt_weights returned is required");
-    }
+  std::shared_ptr<Weights> own;
+  if (const nb::handle given = reader.options().packed; given.is_valid() && !given.is_none()) {
+    own = weights_of(given);
+    packed = own.get();
   }
   void* stream = reader.stream();
-  Span workspace{nullptr, 0};
-  if (options.workspace.is_valid() && !options.workspace.is_none()) {
-    workspace = span_of(*library_, "workspace", options.workspace);
-  } else if (size_t bytes = workspace_size(reader.bucket_value()); bytes > 0) {
-    Memory& memory = workspace_for(stream, bytes);
-    workspace = {memory.data(), memory.bytes()};
-  }
+  const Span workspace = this->workspace(reader, stream);
   check(api(), run(*library_, [&] {
           return api().kernel_launch(kernel_, packed == nullptr ? nullptr : packed->get(), reader.tensors(),
                                      reader.count(), workspace.data, workspace.bytes, stream);

@@ -13,7 +13,9 @@
 
 namespace rtjit::python {
 
+class ArgumentReader;
 class Kernel;
+struct Span;
 
 // Packed weights. Keeps the memory they lie in, and the kernel.
 class Weights {
@@ -51,16 +53,20 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
 
+  rtjit_kernel* get() const { return kernel_; }
   const std::shared_ptr<Library>& library() const { return library_; }
   const std::vector<Argument>& arguments() const { return arguments_; }
 
   size_t workspace_size(int64_t bucket_value) const;
   size_t packed_size() const;
   std::string layout() const { return api().kernel_layout(kernel_); }
+  std::string problem() const { return api().kernel_problem(kernel_); }
   std::string provenance(int64_t value) const { return api().kernel_provenance(kernel_, value); }
   void refresh();
   // Makes sure that launches on the stream with the bucket scalar up to the value find their workspace.
   void reserve(int64_t bucket_value, nb::handle stream);
+  // What the call gave, else the kernel's own for the stream.
+  Span workspace(const ArgumentReader& reader, void* stream);
 
   std::shared_ptr<Weights> pack_weights(const nb::args& positional, const nb::kwargs& named);
   std::shared_ptr<Weights> adopt_weights(const std::string& layout, nb::object packed);
@@ -68,7 +74,6 @@ class Kernel : public std::enable_shared_from_this<Kernel> {
   nb::object launch(const nb::args& positional, const nb::kwargs& named, const Weights* packed);
 
  private:
-  friend class ArgumentReader;
   const CApi& api() const { return library_->api(); }
   Memory& workspace_for(void* stream, size_t bytes);
 

@@ -6,7 +6,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include "kernel.h"
+#include "frozen.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -133,13 +133,24 @@ NB_MODULE(_rtjit, m) {
       .def_prop_ro("kernel", &Weights::kernel)
       .def_prop_ro("memory", &Weights::memory)
       .def_prop_ro("layout", [](const Weights& weights) { return weights.kernel()->layout(); })
-      .def("__call__", [](const Weights& self, const nb::args& tensors, const nb::kwargs& named) {
-        return self.kernel()->launch(tensors, named, &self);
+      .def("__call__", [](const Weights& self, const nb::args& tensors,
+                          const nb::kwargs& named) { return self.kernel()->launch(tensors, named, &self); })
+      .def("freeze", [](std::shared_ptr<Weights> self, const nb::args& tensors, const nb::kwargs& named) {
+        const std::shared_ptr<Kernel> kernel = self->kernel();
+        return std::make_shared<Frozen>(kernel, std::move(self), tensors, named);
       });
+
+  nb::class_<Frozen>(m, "Frozen", nb::is_weak_referenceable())
+      .def("__call__", &Frozen::launch)
+      .def_prop_ro("kernel", &Frozen::kernel);
 
   nb::class_<Kernel>(m, "Kernel", nb::is_weak_referenceable())
       .def("__call__", [](Kernel& self, const nb::args& tensors,
                           const nb::kwargs& named) { return self.launch(tensors, named, nullptr); })
+      .def("freeze",
+           [](const std::shared_ptr<Kernel>& self, const nb::args& tensors, const nb::kwargs& named) {
+             return std::make_shared<Frozen>(self, nullptr, tensors, named);
+           })
       .def("pack_weights", &Kernel::pack_weights)
       .def("adopt_weights", &Kernel::adopt_weights, "layout"_a, "packed"_a)
       .def("workspace_size", &Kernel::workspace_size, "bucket_value"_a)
@@ -148,6 +159,7 @@ NB_MODULE(_rtjit, m) {
       .def("refresh", &Kernel::refresh)
       .def_prop_ro("packed_size", &Kernel::packed_size)
       .def_prop_ro("layout", &Kernel::layout)
+      .def_prop_ro("problem", &Kernel::problem)
       .def_prop_ro("library", &Kernel::library)
       .def_prop_ro("arguments", [](const Kernel& kernel) {
         nb::list result;

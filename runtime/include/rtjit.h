@@ -146,7 +146,8 @@ RTJIT_API const char* rtjit_kernel_problem(const rtjit_kernel* kernel);
 RTJIT_API rtjit_status rtjit_kernel_workspace_size(const rtjit_kernel* kernel, int64_t bucket_value, size_t* bytes);
 /* Bytes of packed weights (0: the template packs none). Align to 256 bytes. */
 RTJIT_API rtjit_status rtjit_kernel_packed_size(const rtjit_kernel* kernel, size_t* bytes);
-/* Identity of the packed layout: equal text, interchangeable bytes. */
+/* Identity of the packed layout: equal text, interchangeable bytes. It names what packing depends on, so kernels that
+ * differ in anything else (an activation, a type of the inputs) share weights. "" when nothing is packed. */
 RTJIT_API const char* rtjit_kernel_layout(const rtjit_kernel* kernel);
 
 /* Packs weights into `packed` (device memory of the caller, which must outlive `weights`) on the stream. The

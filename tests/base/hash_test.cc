@@ -1,6 +1,12 @@
 #include "base/hash.h"
 
 #include <gtest/gtest.h>
+#include <llvm/ADT/StringRef.h>
+#include <llvm/Support/SHA256.h>
+
+#include <random>
+
+#include "base/sha256.h"
 
 namespace rtjit {
 namespace {
@@ -10,6 +16,27 @@ TEST(Sha256, MatchesPublishedVectors) {
   EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(sha256_hex(std::string(1'000'000, 'a')),
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+// Every implementation against LLVM's, at every length around the blocks, in pieces of every size.
+TEST(Sha256, ImplementationsAgree) {
+  std::mt19937 random(7);
+  std::string bytes(1000, '\0');
+  for (char& byte : bytes) byte = static_cast<char>(random());
+  for (Sha256::Compress compress : {Sha256::portable(), Sha256::accelerated()}) {
+    if (compress == nullptr) continue;  // not on this processor
+    for (size_t length = 0; length <= bytes.size(); length += length < 200 ? 1 : 37) {
+      llvm::SHA256 expected;
+      expected.update(llvm::StringRef(bytes.data(), length));
+      Sha256 sha(compress);
+      for (size_t at = 0; at < length;) {
+        const size_t piece = std::min<size_t>(length - at, random() % 150);
+        sha.update(std::string_view(bytes).substr(at, piece));
+        at += piece;
+      }
+      ASSERT_EQ(sha.final(), expected.final()) << length;
+    }
+  }
 }
 
 TEST(ContentHash, EqualFieldsGiveEqualHashes) {

@@ -32,7 +32,7 @@ def test_problems_come_as_text_as_mapping_and_as_keywords(library):
     by_mapping = library.open("moe_mxfp4", reference.PROBLEM, max_bucket=1, miss="default")
     text = ",".join(f"{key}={value}" for key, value in reference.PROBLEM.items())
     by_text = library.open("moe_mxfp4", text + ",limit=5", max_bucket=1, miss="default", limit=7.0)
-    assert by_text.layout == by_mapping.layout
+    assert by_text.problem == by_mapping.problem
     with pytest.raises(rtjit.InvalidArgument, match="hiden"):
         library.open("moe_mxfp4", hiden=64)
     with pytest.raises(rtjit.NotFound, match="no_such_template"):

@@ -84,10 +84,26 @@ TEST(CApi, TheBinaryInterfaceIsFrozen) {
   EXPECT_EQ(int{RTJIT_E8M0}, 10);
   EXPECT_EQ(int{RTJIT_MISS_NEAREST}, 0);
   EXPECT_EQ(int{RTJIT_MISS_BACKGROUND}, 4);
-  const char* const statuses[] = {"ok",          "invalid_argument", "unsupported",    "not_found",    "unavailable",
-                                  "compile_failed", "timeout",       "device_fault",   "out_of_memory", "io",
-                                  "corrupt",     "read_only",        "cancelled",      "internal",     "driver_too_old",
-                                  "no_gpu",      "gpu_bad_state",    "no_compiler",    "compiler_too_old", "unknown"};
+  const char* const statuses[] = {"ok",
+                                  "invalid_argument",
+                                  "unsupported",
+                                  "not_found",
+                                  "unavailable",
+                                  "compile_failed",
+                                  "timeout",
+                                  "device_fault",
+                                  "out_of_memory",
+                                  "io",
+                                  "corrupt",
+                                  "read_only",
+                                  "cancelled",
+                                  "internal",
+                                  "driver_too_old",
+                                  "no_gpu",
+                                  "gpu_bad_state",
+                                  "no_compiler",
+                                  "compiler_too_old",
+                                  "unknown"};
   for (int i = 0; i < 20; ++i) EXPECT_STREQ(rtjit_status_name(static_cast<rtjit_status>(i)), statuses[i]);
 }
 
@@ -97,7 +113,7 @@ TEST_F(CApiTest, SizesLayoutAndProvenance) {
   EXPECT_EQ(bytes, 10u * 64 * 4);
   ASSERT_EQ(rtjit_kernel_packed_size(kernel, &bytes), RTJIT_OK);
   EXPECT_EQ(bytes, 2048u);
-  EXPECT_STREQ(rtjit_kernel_layout(kernel), "widget/1 width=64,bias=none,alpha=0.5");
+  EXPECT_STREQ(rtjit_kernel_layout(kernel), "widget/1 width=64,bias=none");
   EXPECT_THAT(rtjit_kernel_provenance(kernel, 3), HasSubstr("main: tiled tile=16,threads_x=64"));
   EXPECT_EQ(rtjit_kernel_refresh(kernel), RTJIT_OK);
 }
@@ -269,7 +285,8 @@ TEST_F(CApiTest, MistakesHaveAStatusAndAMessage) {
                     RTJIT_INVALID_ARGUMENT),
             "packed: pointer 0x200010, must be aligned to 256 bytes");
   EXPECT_EQ(message(rtjit_weights_adopt(kernel, "other/1", kPacked, 2048, &packed), RTJIT_INVALID_ARGUMENT),
-            "layout: \"other/1\", this kernel needs \"widget/1 width=64,bias=none,alpha=0.5\"");
+            "layout: \"other/1\", this kernel needs \"widget/1 width=64,bias=none\"; they differ in the "
+            "packed format");
   std::swap(weights, packed);
   EXPECT_EQ(
       message(launch(), RTJIT_INVALID_ARGUMENT),
@@ -305,14 +322,27 @@ TEST_F(CApiTest, WeightsOfAnotherProblemAreRefused) {
   EXPECT_EQ(rtjit_kernel_launch(other, weights, wide.data(), 3, kWorkspace, 1 << 20, nullptr),
             RTJIT_INVALID_ARGUMENT);
   EXPECT_STREQ(rtjit_last_error(),
-               "weights: packed as \"widget/1 width=64,bias=none,alpha=0.5\", this kernel needs \"widget/1 "
-               "width=128,bias=none,alpha=0.5\"");
+               "weights: packed as \"widget/1 width=64,bias=none\", this kernel needs \"widget/1 "
+               "width=128,bias=none\"; they differ in width (64, here 128)");
   rtjit_kernel_close(other);
   rtjit_weights* adopted = nullptr;
   ASSERT_EQ(rtjit_weights_adopt(kernel, rtjit_kernel_layout(kernel), kPacked, 2048, &adopted), RTJIT_OK);
   std::swap(adopted, weights);
   EXPECT_EQ(launch(), RTJIT_OK);
   rtjit_weights_free(adopted);
+}
+
+// What packing does not read may differ: one packed copy serves several kernels.
+TEST_F(CApiTest, WeightsServeAKernelThatDiffersInWhatPackingDoesNotRead) {
+  rtjit_kernel* other = nullptr;
+  ASSERT_EQ(rtjit_kernel_open(library, "widget", "width=64,alpha=2.5", nullptr, &other), RTJIT_OK)
+      << rtjit_last_error();
+  EXPECT_STREQ(rtjit_kernel_layout(other), rtjit_kernel_layout(kernel));
+  EXPECT_EQ(
+      rtjit_kernel_launch(other, weights, arguments.data(), arguments.size(), kWorkspace, 1 << 20, nullptr),
+      RTJIT_OK)
+      << rtjit_last_error();
+  rtjit_kernel_close(other);
 }
 
 TEST_F(CApiTest, AnOpenKernelIsFoundByWhatItWasOpenedFor) {
@@ -348,7 +378,8 @@ TEST_F(CApiTest, AnOpenKernelIsFoundByWhatItWasOpenedFor) {
 
 TEST_F(CApiTest, FreezesAndLaunchesWithOtherAddresses) {
   rtjit_frozen* frozen = nullptr;
-  ASSERT_EQ(rtjit_kernel_freeze(kernel, weights, arguments.data(), arguments.size(), kWorkspace, 1 << 20, nullptr, &frozen),
+  ASSERT_EQ(rtjit_kernel_freeze(kernel, weights, arguments.data(), arguments.size(), kWorkspace, 1 << 20,
+                                nullptr, &frozen),
             RTJIT_OK)
       << rtjit_last_error();
   device->arguments_to_record = 1;

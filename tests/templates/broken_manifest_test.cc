@@ -249,6 +249,19 @@ TEST(BrokenManifests, MissingIncludesNameTheirPlace) {
               HasSubstr("p.toml: pipeline/sort.cuh:1: there is no source 'device/common.cuh'"));
 }
 
+// Seen by the fuzzer: what toml++ makes of such a character is undefined.
+TEST(BrokenManifests, CharactersBeyondAsciiAreForTextsAndComments) {
+  const std::string good = replaced(kPipelineManifest, "summary = \"sort rows, then multiply\"",
+                                    "summary = \"\"\"s\u00f6rt \\\"r\u00f6ws\" \"\"\"\" # \u00e4, \"");
+  EXPECT_TRUE(parse_manifest(good, "p.toml", pipeline_sources()).ok())
+      << parse_manifest(good, "p.toml", pipeline_sources()).error().message;
+  for (const char* place : {"# a comment\n\u03b1", "x =\u00a0", "s = '\u00e4'\u00b5", "s = \"\\\"\"\u00b5"}) {
+    const std::string message = parse_manifest(place, "p.toml", {}).error().message;
+    EXPECT_THAT(message, HasSubstr(*place == '#' ? "p.toml:2: column 1:" : "p.toml:1: column ")) << place;
+    EXPECT_THAT(message, HasSubstr("beyond ASCII")) << place;
+  }
+}
+
 TEST(BrokenManifests, EmptyText) {
   EXPECT_THAT(parse_manifest("", "p.toml", {}).error().message, HasSubstr("p.toml:"));
 }

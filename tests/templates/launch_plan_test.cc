@@ -193,6 +193,32 @@ TEST_F(PlanTest, Packing) {
   EXPECT_EQ(packing->launches()[0].arguments[1].source, packing->pointer_index("packed_w"));
   EXPECT_EQ(*packing->total_bytes(BufferSpec::Kind::workspace, 1), 0);
   EXPECT_GT(*packing->total_bytes(BufferSpec::Kind::packed, 1), 512 * 512);
+  // Neither the bias nor alpha is read, and of the launch scalars and types nothing is known yet.
+  EXPECT_EQ(packing->packing_keys(), (KeyValues{{"width", "512"}, {"layout", "rows"}}));
+}
+
+TEST_F(PlanTest, PackingKeysAreWhatAnyOfItsFormulasReads) {
+  const auto keys = [&](const std::string& from, const std::string& to) {
+    auto parsed = parse_manifest(replaced(kPipelineManifest, from, to), "p.toml", pipeline_sources());
+    EXPECT_TRUE(parsed.ok()) << parsed.error().message;
+    auto tmpl = std::make_shared<const Template>(std::move(*parsed));
+    auto plan = LaunchPlan::create(tmpl, *make_problem(*tmpl, {{"width", "512"}}), {}, hopper(), true);
+    EXPECT_TRUE(plan.ok()) << plan.error().message;
+    return plan->packing_keys();
+  };
+  const std::pair<std::string, std::string> width{"width", "512"}, layout{"layout", "rows"},
+      bias{"bias", "none"};
+  const std::string buffer = "kind = \"packed\"\nbytes = \"width\"", argument = "\"i32 w.item_bytes\"]";
+  EXPECT_EQ(keys(buffer, buffer + "\nwhen = \"bias != 'none'\""), (KeyValues{width, layout, bias}));
+  EXPECT_EQ(keys(argument, "\"f32 alpha\"]"), (KeyValues{width, layout, {"alpha", "1.5"}}));
+  EXPECT_EQ(keys(argument, "\"i32 target.cc\"]"), (KeyValues{width, layout, {"target.cc", "90"}}));
+  EXPECT_EQ(keys(argument, "\"i32 area\"]"), (KeyValues{width, layout}));
+  const std::string weights = "role = \"pack\"\ndtypes = [\"u8\"]";
+  EXPECT_EQ(keys(weights, "role = \"pack\"\ndtypes = [\"bf16\", \"f32\"]\ndtype_key = \"bias\""),
+            (KeyValues{width, layout, bias}));
+  EXPECT_EQ(keys(weights, weights + "\nrequired_when = \"bias != 'none'\""),
+            (KeyValues{width, layout, bias}));
+  EXPECT_EQ(keys("\nbytes = \"width\"", "\nbytes = \"8\""), (KeyValues{width, layout}));
 }
 
 TEST_F(PlanTest, NoProgrammaticLaunchWhereTheTargetHasNone) {
