@@ -96,10 +96,14 @@ class Device {
   virtual Status copy_to_host(void* target, DevicePtr source,
                               size_t bytes) = 0;  // waits for the device first
   virtual Status fill(DevicePtr target, uint8_t byte, size_t bytes, StreamHandle stream) = 0;
-  // The same, but the memory counts as written by nobody: a device that knows who wrote what reports its reading.
+  // The same, but the memory counts as written by nobody: a device that knows who wrote what reports its
+  // reading.
   virtual Status poison(DevicePtr target, uint8_t byte, size_t bytes, StreamHandle stream) {
     return fill(target, byte, bytes, stream);
   }
+  // Kernels may only read the allocation that begins at `target` from now on, copies may still change it: a
+  // device that sees every access reports a write.
+  virtual Status protect(DevicePtr) { return {}; }
 
   virtual Result<std::unique_ptr<Module>> load(const Binary& binary) = 0;
   // Raises the kernel's dynamic shared memory limit; once, when a handle is opened.

@@ -95,6 +95,25 @@ TEST_F(CheckCommand, NamesThePlaceOfAFault) {
   EXPECT_NE(reason.find("PTX line"), std::string::npos) << reason;
 }
 
+// Even a write that changes nothing. The configs after it are not blamed for it.
+TEST_F(CheckCommand, FindsWritesToInputs) {
+  const std::string folder = broken_template(
+      "if (i < n) { out[i] = fmaf(a, x[i], y[i]); if (i == 999 && kItems == 1) "
+      "const_cast<volatile float*>(x)[i] = x[i]; }");
+  const auto outcome = run(check(folder, {"--config", "variant=unrolled,block=64", "--json"}));
+  EXPECT_EQ(outcome.exit.code, 1);
+  const auto results = nlohmann::json::parse(outcome.output);
+  ASSERT_EQ(results.size(), 4u);
+  for (const auto& result : results) {
+    const bool writes = result["config"]["items"] == 1;
+    EXPECT_EQ(result["verdict"], writes ? "fault" : "ok") << result;
+    if (!writes) continue;
+    const std::string reason = result["reason"];
+    EXPECT_NE(reason.find("(st."), std::string::npos) << reason;
+    EXPECT_NE(reason.find("read-only: this input of 4,000 B may only be read"), std::string::npos) << reason;
+  }
+}
+
 // What the output held before is nobody's data.
 TEST_F(CheckCommand, FindsOutputsThatAreReadBeforeTheyAreWritten) {
   const std::string folder =
