@@ -21,8 +21,9 @@
 namespace rtjit::emu {
 
 struct Strictness {
-  bool uninitialised_global = true;    // reads of global memory that nobody wrote
-  bool races = true;                   // unordered accesses of different warps to shared memory
+  bool uninitialised_global = true;  // reads of global memory that nobody wrote
+  bool races = true;                 // unordered accesses of different warps to shared memory
+  bool tensor_fences = true;         // tcgen05.fence around what orders uses of tensor memory; needs `races`
   bool non_portable_clusters = false;  // clusters of up to 16 blocks, as after the driver's opt-in
   bool silicon_sums = false;           // mma.sync adds as an H200 does, bit for bit; wgmma always does
   uint64_t steps_per_block = uint64_t(4) << 30;

@@ -39,24 +39,35 @@ class Times {
   std::vector<uint32_t> rest_;
 };
 
-// How much of each participant's past is known, and how much of it a proxy fence made visible to the
-// asynchronous proxy.
+inline void merge_times(std::vector<uint32_t>* times, const std::vector<uint32_t>& other) {
+  if (times->size() < other.size()) times->resize(other.size());
+  for (size_t i = 0; i < other.size(); ++i) (*times)[i] = std::max((*times)[i], other[i]);
+}
+
+// How much of each participant's past is known, how much of it a proxy fence made visible to the
+// asynchronous proxy, and how much of its use of tensor memory it has handed on by a
+// tcgen05.fence::before_thread_sync.
 struct Clock {
   Times known, visible;
+  std::vector<uint32_t>
+      handed;  // empty until somebody hands something on: most kernels have no tensor memory
 
   uint32_t& operator[](uint32_t who) { return known[who]; }
   uint32_t operator[](uint32_t who) const { return known[who]; }
   void start(uint32_t count) {
     known.start(count);
     visible.start(count);
+    handed.clear();
   }
   void clear() {
     known.clear();
     visible.clear();
+    handed.clear();
   }
   void merge(const Clock& other) {
     known.merge(other.known);
     visible.merge(other.visible);
+    merge_times(&handed, other.handed);
   }
 };
 

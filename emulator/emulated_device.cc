@@ -119,6 +119,10 @@ class DeviceImplementation : public EmulatedDevice {
   Status poison(DevicePtr target, uint8_t byte, size_t bytes, StreamHandle stream) override {
     return set(target, byte, emu::kUnwritten, bytes, stream);
   }
+  Status protect(DevicePtr target) override {
+    if (memory_->protect(target)) return {};
+    return make_error(ErrorCode::invalid_argument, "protect: no allocation begins at {:#x}", target);
+  }
 
   Result<std::unique_ptr<Module>> load(const Binary& binary) override {
     if (binary.ptx.empty())

@@ -123,7 +123,7 @@ Result<FlatKernel> flatten(const ptx::Module& module, const ptx::Function& kerne
   FlatKernel flat;
   flat.source = &kernel;
   if (Status status = Flattener(module, &flat).inline_body(kernel, {}, true); !status.ok())
-    return status.error();
+    return make_error(status.error().code, "kernel {}, {}", kernel.name, status.error().message);
   return flat;
 }
 

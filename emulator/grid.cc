@@ -24,11 +24,36 @@ int64_t registers_of(const Launch& launch, const TargetLimits& limits) {
   return (int64_t(launch.registers) * 32 + unit - 1) / unit * unit * warps;
 }
 
+template <class Sizes>
+std::string shape(const Sizes& of) {
+  return fmt::format("{}x{}x{}", of[0], of[1], of[2]);
+}
+
+Status check_dimensions(const Launch& launch, const TargetLimits& limits) {
+  // Of each dimension; the same on every target.
+  constexpr std::array<uint32_t, 3> kGrid{0x7fffffff, 65535, 65535}, kBlock{1024, 1024, 64};
+  const auto &grid = launch.grid, &block = launch.block;
+  if (std::count(grid.begin(), grid.end(), 0u) + std::count(block.begin(), block.end(), 0u) > 0)
+    return resource_error(launch, "a grid or block dimension is 0");
+  const uint64_t threads = uint64_t(block[0]) * block[1] * block[2];
+  if (threads > static_cast<uint64_t>(limits.threads_per_block))
+    return resource_error(
+        launch, fmt::format("{} threads per block, the limit is {}", threads, limits.threads_per_block));
+  for (size_t i = 0; i < 3; ++i) {
+    if (grid[i] > kGrid[i])
+      return resource_error(launch,
+                            fmt::format("a grid of {} blocks, the limit is {}", shape(grid), shape(kGrid)));
+    if (block[i] > kBlock[i])
+      return resource_error(
+          launch, fmt::format("a block of {} threads, the limit is {}", shape(block), shape(kBlock)));
+  }
+  return {};
+}
+
 Status check_cluster(const Launch& launch, const TargetLimits& limits) {
   const Program& program = *launch.program;
   const auto& c = launch.cluster;
   uint64_t blocks = uint64_t(c[0]) * c[1] * c[2];
-  auto shape = [](const auto& of) { return fmt::format("{}x{}x{}", of[0], of[1], of[2]); };
   const auto& required = program.required_cluster;
   if (required[0] && !std::equal(c.begin(), c.end(), required))
     return resource_error(
@@ -64,13 +89,7 @@ Status check_cluster(const Launch& launch, const TargetLimits& limits) {
 
 Status check(const Launch& launch, const TargetLimits& limits) {
   const Program& program = *launch.program;
-  for (int i = 0; i < 3; ++i) {
-    if (launch.grid[i] == 0 || launch.block[i] == 0)
-      return resource_error(launch, "a grid or block dimension is 0");
-  }
-  if (launch.threads() > static_cast<uint32_t>(limits.threads_per_block))
-    return resource_error(launch, fmt::format("{} threads per block, the limit is {}", launch.threads(),
-                                              limits.threads_per_block));
+  if (Status status = check_dimensions(launch, limits); !status.ok()) return status;
   if (program.max_threads && launch.threads() > static_cast<uint32_t>(program.max_threads))
     return resource_error(
         launch, fmt::format("{} threads per block, the kernel is compiled for at most {} (.maxntid)",

@@ -69,12 +69,25 @@ Result<uint64_t> GlobalMemory::allocate(uint64_t bytes, std::string name, bool r
   return allocations_.back()->start;
 }
 
+GlobalMemory::Allocation* GlobalMemory::live_at(uint64_t address) {
+  uint64_t granule = (address - kGlobalBase) >> kGranuleBits;
+  if (address < kGlobalBase || granule >= owner_.size() || owner_[granule] == 0) return nullptr;
+  Allocation* allocation = allocations_[owner_[granule] - 1].get();
+  return allocation->live && allocation->start == address ? allocation : nullptr;
+}
+
+bool GlobalMemory::protect(uint64_t address) {
+  std::lock_guard lock(mutex_);
+  Allocation* allocation = live_at(address);
+  if (allocation) allocation->read_only = true;
+  return allocation != nullptr;
+}
+
 bool GlobalMemory::free(uint64_t address) {
   std::lock_guard lock(mutex_);
-  uint64_t granule = (address - kGlobalBase) >> kGranuleBits;
-  if (address < kGlobalBase || granule >= owner_.size() || owner_[granule] == 0) return false;
-  Allocation& allocation = *allocations_[owner_[granule] - 1];
-  if (!allocation.live || allocation.start != address) return false;
+  Allocation* found = live_at(address);
+  if (!found) return false;
+  Allocation& allocation = *found;
   allocation.live = false;
   live_bytes_ -= allocation.bytes;
   // Gives the pages back to the system; the addresses stay dead.

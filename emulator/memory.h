@@ -41,7 +41,8 @@ class GlobalMemory {
   GlobalMemory& operator=(const GlobalMemory&) = delete;
 
   Result<uint64_t> allocate(uint64_t bytes, std::string name = {}, bool read_only = false);
-  bool free(uint64_t address);  // false: not the start of a live allocation
+  bool free(uint64_t address);     // false: not the start of a live allocation
+  bool protect(uint64_t address);  // makes it read-only for kernels; false as above
 
   struct Allocation {
     uint64_t start = 0, bytes = 0;
@@ -67,6 +68,7 @@ class GlobalMemory {
 
  private:
   GlobalMemory() = default;
+  Allocation* live_at(uint64_t address);  // the one that begins there
   static constexpr int kGranuleBits = 16;
   uint8_t* data_ = nullptr;
   uint8_t* shadow_ = nullptr;

@@ -127,6 +127,17 @@ void decode_griddepcontrol(Decoder& d) {
   d.op.run = run_nothing;  // launches run one after the other
 }
 
+// A cache policy is opaque and has no effect here.
+void decode_createpolicy(Decoder& d) {
+  const int form = d.take_one_of({"fractional", "range", "cvt"});
+  if (form < 0) return d.fail("createpolicy needs .fractional, .range or .cvt");
+  const size_t least[] = {1, 4, 2}, most[] = {2, 4, 2};
+  d.skip_modifiers();
+  d.expect_operands(least[form], most[form]);
+  d.op.d = d.destination(0, 64);
+  d.op.run = [](Warp& w, const Op& op) { for_lanes(w, w.reg<u64>(op.d), [](int) { return u64(0); }); };
+}
+
 }  // namespace
 
 void add_control_instructions(InstructionTable& table) {
@@ -138,6 +149,7 @@ void add_control_instructions(InstructionTable& table) {
   table["membar"] = table["fence"] = decode_fence;
   table["prefetch"] = table["prefetchu"] = table["setmaxnreg"] = table["pmevent"] = decode_no_effect;
   table["discard"] = table["applypriority"] = decode_no_effect;
+  table["createpolicy"] = decode_createpolicy;
   table["nanosleep"] = decode_nanosleep;
   table["griddepcontrol"] = decode_griddepcontrol;
 }

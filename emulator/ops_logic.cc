@@ -59,6 +59,24 @@ void decode_not(Decoder& d) {
                                : unary<u32, u32, [](u32 a) { return ~a; }>;
 }
 
+// lop3.or, lop3.and: also whether the result, combined with a predicate, holds anything. The list: the
+// predicate written, the one read. mods: 0 and instead of or, 1 the one read is negated.
+void run_lop3_predicate(Warp& w, const Op& op) {
+  const u32 *a = w.reg<u32>(op.a), *b = w.reg<u32>(op.b), *c = w.reg<u32>(op.c);
+  const u32* list = w.program().lists.data() + op.list;
+  u32 other = w.pred(list[1]), set = 0, results[32];
+  if (op.mods & 2) other = ~other;
+  for (u32 l = 0; l < 32; ++l) {
+    u32 result = 0;
+    for (u32 i = 0; i < 8; ++i) {
+      if (op.imm >> i & 1) result |= (i & 4 ? a[l] : ~a[l]) & (i & 2 ? b[l] : ~b[l]) & (i & 1 ? c[l] : ~c[l]);
+    }
+    results[l] = result;
+    set |= u32(result != 0) << l;
+  }
+  if (op.d != kNone) for_lanes(w, w.reg<u32>(op.d), [&](int l) { return results[l]; });
+  w.write_pred(list[0], op.mods & 1 ? set & other : set | other);
+}
 void run_lop3(Warp& w, const Op& op) {
   const u32 *a = w.reg<u32>(op.a), *b = w.reg<u32>(op.b), *c = w.reg<u32>(op.c);
   u32* d = w.reg<u32>(op.d);
@@ -73,16 +91,26 @@ void run_lop3(Warp& w, const Op& op) {
 
 void decode_lop3(Decoder& d) {
   int combine = d.take_one_of({"or", "and"});
-  if (combine >= 0) return d.fail("lop3 with a predicate result is not supported");
+  const size_t operands = combine < 0 ? 5 : 6;
   d.take_type();
-  d.expect_operands(5, 5);
-  d.op.d = d.destination(0, 32);
+  d.expect_operands(operands, operands);
+  const ptx::Operand& to = d.operand(0);
+  if (combine < 0 || to.kind != ptx::Operand::Kind::sink) d.op.d = d.destination(0, 32);
   d.op.a = d.source(1, 32);
   d.op.b = d.source(2, 32);
   d.op.c = d.source(3, 32);
   auto table = d.immediate(4);
   if (!table) return d.fail("lop3 needs a constant table");
   d.op.imm = static_cast<uint64_t>(*table);
+  if (combine >= 0) {
+    if (to.elements.size() != 1) return d.fail("lop3 with .or or .and writes d|p");
+    bool negated = false;
+    d.add_list(d.predicate_destination(to.elements[0]));
+    d.add_list(d.predicate_source(d.operand(5), &negated));
+    d.op.mods = static_cast<u32>(combine) | u32(negated) << 1;
+    d.op.run = run_lop3_predicate;
+    return;
+  }
   switch (d.op.imm & 0xff) {  // the forms compilers use most
     case 0xc0:
       d.op.run = binary<u32, u32, and32>;

@@ -28,6 +28,7 @@ struct MmaShape {
   bool saturate;          // integers
   uint8_t scale_vectors;  // 0: none; 1, 2, 4 scales along k
   bool ue4m3;             // scales are ue4m3 instead of ue8m0
+  bool eight;             // m8n8, integers: the upper half of the rows is missing
 };
 
 MmaShape unpack(const Op& op) {
@@ -39,7 +40,8 @@ MmaShape unpack(const Op& op) {
           bool(op.mods >> 18 & 1),
           bool(op.mods >> 19 & 1),
           static_cast<uint8_t>(op.mods >> 20 & 7),
-          bool(op.mods >> 23 & 1)};
+          bool(op.mods >> 23 & 1),
+          bool(op.mods >> 24 & 1)};
 }
 
 bool all_lanes(Warp& w, const Op& op) {
@@ -134,23 +136,24 @@ void run_mma_integer(Warp& w, const Op& op) {
   if (!all_lanes(w, op)) return;
   MmaShape s = unpack(op);
   const u32* list = w.program().lists.data() + op.list;
-  int a_count = static_cast<int>(s.k) * bits_of(s.a) / 128 * 2,
-      b_count = static_cast<int>(s.k) * bits_of(s.b) / 128;
-  const u32 *d = list, *a_slots = d + 4, *b_slots = a_slots + a_count, *c = b_slots + b_count;
+  int sums = s.eight ? 2 : 4, b_count = static_cast<int>(s.k) * bits_of(s.b) / 128,
+      a_count = b_count * (s.eight ? 1 : 2);
+  const u32 *d = list, *a_slots = d + sums, *b_slots = a_slots + a_count, *c = b_slots + b_count;
+  const u32 both[2] = {a_slots[0], a_slots[0]};  // m8n8 has one register, and any upper half will do
   Fragments<s32> f;
-  s64 sum[16][8];
-  f.gather_a(w, a_slots, static_cast<int>(s.k), s.a, s.container);
+  s64 sum[16][8] = {};
+  f.gather_a(w, s.eight ? both : a_slots, static_cast<int>(s.k), s.a, s.container);
   f.gather_b(w, b_slots, static_cast<int>(s.k), s.b, s.container);
-  for (int r = 0; r < 4; ++r) {
+  for (int r = 0; r < sums; ++r) {
     for (int l = 0; l < 32; ++l)
       sum[l / 4 + 8 * (r / 2)][l % 4 * 2 + r % 2] = static_cast<s32>(w.reg<u32>(c[r])[l]);
   }
-  for (int row = 0; row < 16; ++row) {
+  for (int row = 0; row < 4 * sums; ++row) {
     for (int k = 0; k < static_cast<int>(s.k); ++k) {
       for (int n = 0; n < 8; ++n) sum[row][n] += s64(f.a_at(row, k)) * f.b[k][n];
     }
   }
-  for (int r = 0; r < 4; ++r) {
+  for (int r = 0; r < sums; ++r) {
     for (int l = 0; l < 32; ++l) {
       s64 value = sum[l / 4 + 8 * (r / 2)][l % 4 * 2 + r % 2];
       if (s.saturate) value = std::clamp<s64>(value, INT32_MIN, INT32_MAX);
@@ -203,13 +206,14 @@ void decode_mma(Decoder& d) {
   MmaShape s{};
   bool scaled = false, kind = take_kind(d, &s, &scaled);  // ptxas takes it here and behind .row.col
   std::string_view shape = d.peek_modifier();
+  s.eight = shape == "m8n8k16" || shape == "m8n8k32";
   if (shape == "m16n8k4")
     s.k = 4;
   else if (shape == "m16n8k8")
     s.k = 8;
-  else if (shape == "m16n8k16")
+  else if (shape == "m16n8k16" || shape == "m8n8k16")
     s.k = 16;
-  else if (shape == "m16n8k32")
+  else if (shape == "m16n8k32" || shape == "m8n8k32")
     s.k = 32;
   else if (shape == "m16n8k64")
     s.k = 64;
@@ -244,15 +248,16 @@ void decode_mma(Decoder& d) {
   int a_bits = container_bits(s.a, s.container), b_bits = container_bits(s.b, s.container);
   if (integer != (dt == MmaElement::int32) || integer != is_integer(s.b) || a_bits != b_bits)
     return d.fail("the element types do not go together");
-  size_t a_count = static_cast<size_t>(s.k) * static_cast<size_t>(a_bits) / 128 * 2,
-         b_count = static_cast<size_t>(s.k) * static_cast<size_t>(b_bits) / 128;
-  if (b_count < 1 || b_count > 2) return d.fail("this shape does not exist for the element type");
+  size_t b_count = static_cast<size_t>(s.k) * static_cast<size_t>(b_bits) / 128,
+         a_count = b_count * (s.eight ? 1 : 2), sums = s.eight ? 2 : 4;
+  if (b_count < 1 || b_count > 2 || (s.eight && (!integer || b_count != 1)))
+    return d.fail("this shape does not exist for the element type");
   d.expect_operands(scaled ? 8 : 4, scaled ? 8 : 4);
   if (d.failed()) return;
-  add_fragment(d, 0, s.half_d ? 2 : 4, true);
+  add_fragment(d, 0, s.half_d ? 2 : sums, true);
   add_fragment(d, 1, a_count, false);
   add_fragment(d, 2, b_count, false);
-  add_fragment(d, 3, s.half_c ? 2 : 4, false);
+  add_fragment(d, 3, s.half_c ? 2 : sums, false);
   if (scaled) {
     d.add_list(d.source(4, 32));
     d.add_list(d.source(6, 32));
@@ -274,7 +279,7 @@ void decode_mma(Decoder& d) {
   }
   d.op.mods = s.k | static_cast<u32>(s.a) << 8 | static_cast<u32>(s.b) << 12 | u32(s.half_c) << 16 |
               u32(s.half_d) << 17 | u32(s.container) << 18 | u32(s.saturate) << 19 |
-              static_cast<u32>(s.scale_vectors) << 20 | u32(s.ue4m3) << 23;
+              static_cast<u32>(s.scale_vectors) << 20 | u32(s.ue4m3) << 23 | u32(s.eight) << 24;
   d.op.run = integer ? run_mma_integer : run_mma_float;
 }
 

@@ -183,6 +183,8 @@ void run_commit(Warp& w, const Op& op) {
     if (!place.block) return;
     u32 mask = op.list_size ? w.reg<u32>(w.program().lists[op.list])[l] & 0xffff : 1u << place.block->rank();
     Clock clock;
+    block.races.fence_before_sync(w.who());  // a commit is one, says the ISA
+    block.races.fence_before_sync(block.races.agent(w.who()));
     block.races.release(w.who(), &clock);
     block.races.release(block.races.agent(w.who()), &clock);
     u32 thread = w.thread_index(l), author = TensorMemory::issuer(w, l);
@@ -240,8 +242,13 @@ void decode_tcgen05(Decoder& d) {
   if (d.take("shift")) return decode_tensor_shift(d);
   if (d.take("mma")) return decode_tensor_product(d);
   if (d.take("commit")) return decode_commit(d);
-  if (d.take_one_of({"fence::before_thread_sync", "fence::after_thread_sync"}) >= 0) {
-    d.op.run = [](Warp&, const Op&) {};  // what they order is ordered here as it is issued
+  // For the warp, whichever of its lanes make it.
+  if (d.take("fence::before_thread_sync")) {
+    d.op.run = [](Warp& w, const Op&) { w.block().races.fence_before_sync(w.who()); };
+    return;
+  }
+  if (d.take("fence::after_thread_sync")) {
+    d.op.run = [](Warp& w, const Op&) { w.block().races.fence_after_sync(w.who()); };
     return;
   }
   int wait = d.take_one_of({"wait::ld", "wait::st"});

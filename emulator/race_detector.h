@@ -36,6 +36,7 @@ class RaceDetector {
       clocks_[w][w] = 1;
     }
     shared_.clear();
+    usable_.clear();
     floor_ = 0;
   }
 
@@ -55,10 +56,16 @@ class RaceDetector {
     Clock known;
     release(who, &known);
     acquire(agent(who), known);
+    if (usable_.empty()) return;
+    // The issuer's own past needs no fence.
+    std::vector<uint32_t>& usable = usable_[agent(who)];
+    merge_times(&usable, usable_[who]);
+    usable[who] = clocks_[who][who];
   }
 
-  // Room for memory beside shared memory: the offset at which its `bytes` begin.
+  // Room for tensor memory, beside shared memory: the offset at which its `bytes` begin.
   uint32_t extend(uint32_t bytes) {
+    if (usable_.empty()) usable_.resize(clocks_.size(), std::vector<uint32_t>(clocks_.size()));
     auto offset = static_cast<uint32_t>(words_.size() * 4);
     words_.resize(words_.size() + bytes / 4);
     return offset;
@@ -69,6 +76,7 @@ class RaceDetector {
     warps,  // another warp's access
     lanes,  // another lane of the same warp
     proxy,  // ordered, but the asynchronous proxy may still see what was there before
+    fence,  // ordered, but not for tensor memory: a tcgen05.fence is missing
   };
   struct Conflict {
     Kind kind = Kind::none;
@@ -94,6 +102,25 @@ class RaceDetector {
   }
   Conflict write_async(uint32_t who, uint32_t offset, uint32_t bytes, int32_t line, int lane = kWholeWarp) {
     return access<true, true>(who, offset, bytes, line, lane, false);
+  }
+  // Tensor memory: whether what is ordered before this access by barriers was also handed on by a
+  // before_thread_sync and taken by an after_thread_sync. What is not ordered is left to read() and write().
+  Conflict missing_fence(uint32_t who, uint32_t offset, uint32_t bytes, bool write) const {
+    const std::vector<uint32_t>& usable = usable_[who];
+    const int shift = 4 + who_bits_;
+    auto missing = [&](uint32_t stamp) {
+      const uint32_t other = who_of(stamp), time = floor_ + (stamp >> shift);
+      return stamp != 0 && other != who && time <= clocks_[who][other] && time > usable[other];
+    };
+    for (uint32_t i = offset / 4; i * 4 < offset + bytes; ++i) {
+      const Word& word = words_[i];
+      if (missing(word.writer)) return conflict(Kind::fence, true, word.writer, word.writer_place, i);
+      for (int r = 0; write && r < 2; ++r) {
+        if (missing(word.readers[r]))
+          return conflict(Kind::fence, false, word.readers[r], word.reader_places[r], i);
+      }
+    }
+    return {};
   }
   // As if nobody had touched it.
   void forget(uint32_t offset, uint32_t bytes) {
@@ -131,6 +158,18 @@ class RaceDetector {
   }
   // __syncwarp(): what the warp's lanes did so far is ordered before what they do next.
   void order_lanes(uint32_t who) { advance(who); }
+  // tcgen05.fence: before_thread_sync hands on what the participant did with tensor memory to whoever is
+  // ordered after it from now on; after_thread_sync takes all that was handed to it.
+  void fence_before_sync(uint32_t who) {
+    if (usable_.empty()) return;
+    std::vector<uint32_t>& handed = clocks_[who].handed;
+    handed.resize(clocks_.size());
+    handed[who] = clocks_[who][who];
+    advance(who);
+  }
+  void fence_after_sync(uint32_t who) {
+    if (!usable_.empty()) merge_times(&usable_[who], clocks_[who].handed);
+  }
   // fence.proxy.async: all that the warp knows of becomes visible to the asynchronous proxy.
   void fence_async_proxy(uint32_t who) {
     clocks_[who].visible = clocks_[who].known;
@@ -147,7 +186,9 @@ class RaceDetector {
   };
   static constexpr int kStampBits = 28;  // for clock and participant
 
-  uint32_t stamp_of(uint32_t who, uint32_t time) const { return (time - floor_) << (4 + who_bits_) | who << 4; }
+  uint32_t stamp_of(uint32_t who, uint32_t time) const {
+    return (time - floor_) << (4 + who_bits_) | who << 4;
+  }
   uint32_t who_of(uint32_t stamp) const { return stamp >> 4 & ((1u << who_bits_) - 1); }
 
   static uint32_t place(int32_t line, int lane) {
@@ -240,6 +281,7 @@ class RaceDetector {
 
   std::vector<Word> words_;
   std::vector<Clock> clocks_;
+  std::vector<std::vector<uint32_t>> usable_;  // by participant: Clock::handed at its last after_thread_sync
   Clock shared_;
   uint32_t warps_ = 0, stride_ = 1, floor_ = 0;
   int who_bits_ = 5;

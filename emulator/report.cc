@@ -16,6 +16,8 @@ const char* to_string(FaultKind kind) {
       return "race";
     case FaultKind::proxy_fence:
       return "missing-proxy-fence";
+    case FaultKind::tensor_fence:
+      return "missing-tensor-fence";
     case FaultKind::barrier:
       return "barrier";
     case FaultKind::deadlock:

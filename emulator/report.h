@@ -16,6 +16,7 @@ enum class FaultKind {
   uninitialised,
   race,
   proxy_fence,
+  tensor_fence,
   barrier,
   deadlock,
   mbarrier,

@@ -182,7 +182,8 @@ bool TensorMemory::check(Warp& warp, const Op& op, int lane, const TensorRegion&
     return false;
   }
   bool asynchronous = access != TensorAccess::load && access != TensorAccess::store;
-  return check_race(warp, op, lane, region, writes(access), asynchronous);
+  return check_fence(warp, op, lane, region, writes(access), asynchronous) &&
+         check_race(warp, op, lane, region, writes(access), asynchronous);
 }
 
 // Accesses have a grain of 16 lanes, so one word of the race detector stands for a column of 16 lanes.
@@ -203,6 +204,31 @@ bool TensorMemory::check_race(Warp& warp, const Op& op, int lane, const TensorRe
                            asynchronous ? "this operation" : fmt::format("warp {}", warp.index()),
                            write ? "writes" : "reads", who_raced(*block_, c),
                            c.other_wrote ? "wrote" : "read", c.other_line),
+               lane, &address);
+    return false;
+  }
+  return true;
+}
+
+bool TensorMemory::check_fence(Warp& warp, const Op& op, int lane, const TensorRegion& region, bool write,
+                               bool asynchronous) {
+  if (!race_base_ || !block_->launch().strictness.tensor_fences) return true;
+  const RaceDetector& races = block_->races;
+  u32 who = asynchronous ? races.agent(warp.who()) : warp.who();
+  for (u32 g = 0; g < kGroups; ++g) {
+    if (!(region.lanes[g / 4] >> g % 4 * kLaneGroup & 0xffff)) continue;
+    u32 offset = race_base_ + (g * kColumns + region.column) * 4;
+    RaceDetector::Conflict c = races.missing_fence(who, offset, region.columns * 4, write);
+    if (!c.found()) continue;
+    u64 column = (c.offset - race_base_) / 4 % kColumns, address = column | g * kLaneGroup << 16;
+    // A commit hands on what its issuer did.
+    const char* before =
+        races.is_agent(c.other_who) ? "" : "tcgen05.fence::before_thread_sync before it, or ";
+    warp.fault(op, FaultKind::tensor_fence,
+               fmt::format("{} tensor memory that {} {} at PTX line {}; something orders the two, but "
+                           "{}tcgen05.fence::after_thread_sync after it is missing",
+                           write ? "writes" : "reads", who_raced(*block_, c),
+                           c.other_wrote ? "wrote" : "read", c.other_line, before),
                lane, &address);
     return false;
   }

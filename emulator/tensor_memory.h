@@ -119,6 +119,8 @@ class TensorMemory {
   };
   bool check_race(Warp& warp, const Op& op, int lane, const TensorRegion& region, bool write,
                   bool asynchronous);
+  bool check_fence(Warp& warp, const Op& op, int lane, const TensorRegion& region, bool write,
+                   bool asynchronous);
   std::string describe(const Pending& pending) const;
 
   Block* block_;

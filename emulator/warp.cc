@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/text.h"
 #include "emulator/cluster.h"
 
 namespace rtjit::emu {
@@ -296,7 +297,10 @@ uint8_t* Warp::locate_generic(const Op& op, uint64_t address, int lane, uint32_t
   }
   const GlobalMemory::Allocation* allocation = memory.find(address);
   if (allocation->read_only && access != Access::read) {
-    fault(op, FaultKind::read_only, fmt::format("constant memory ({}) cannot be written", allocation->name),
+    fault(op, FaultKind::read_only,
+          allocation->name.empty() ? fmt::format("this input of {} B may only be read",
+                                                 with_thousands(static_cast<int64_t>(allocation->bytes)))
+                                   : fmt::format("constant memory ({}) cannot be written", allocation->name),
           lane, &address);
     return nullptr;
   }

@@ -110,6 +110,9 @@ class Device {
   virtual Status poison(DevicePtr target, uint8_t byte, size_t bytes, StreamHandle stream) {
     return fill(target, byte, bytes, stream);
   }
+  // Kernels may only read the allocation that begins at `target` from now on, copies may still change it: a
+  // device that sees every access reports a write.
+  virtual Status protect(DevicePtr) { return {}; }
 
   virtual Result<std::unique_ptr<Module>> load(const Binary& binary) = 0;
   // Raises the kernel's dynamic shared memory limit; once, when a handle is opened.

@@ -25,6 +25,7 @@ Comparison compare_output(const HostTensor& shape, std::span<const unsigned char
       size_t at = static_cast<size_t>(shape.row_offset(row) + column) * size;
       double want = element_value(shape.dtype, reference.data() + at);
       double got = element_value(shape.dtype, output.data() + at);
+      ++result.compared;
       reference_zero &= want == 0;
       output_zero &= got == 0;
       if (!std::isfinite(want) || !std::isfinite(got)) {
@@ -33,6 +34,7 @@ Comparison compare_output(const HostTensor& shape, std::span<const unsigned char
             fmt::format("wrong: {} row {} column {} is {}, must be {}", shape.name, row, column, got, want);
         return result;
       }
+      result.different += got != want;
       double error = std::fabs(got - want);
       error_sum += error * error;
       reference_sum += want * want;

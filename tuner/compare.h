@@ -14,6 +14,8 @@ struct Comparison {
   std::string reason;        // "" when ok
   double rel_l2 = 0;         // ||out - ref|| / ||ref|| over the elements that are finite in both
   double max_err = 0;        // max |out - ref| / rms(ref)
+  int64_t compared = 0;      // elements
+  int64_t different = 0;     // those of them with another value than the reference's, by however little
   bool informative = false;  // the reference has a finite element that is not zero
 };
 

@@ -136,6 +136,7 @@ Result<EmulatorVerdict> EmulatorCheck::check(const std::vector<StageChoice>& cho
     verdict.verified_on = verified_on_;
   } else if (!pipeline || verifier_->candidate_running()) {
     const Error& error = outcome.error();
+    (void)device_->synchronize(nullptr);  // repeats a launch's fault once: not to the next config
     bool fault = error.code == ErrorCode::device_fault, hang = error.code == ErrorCode::timeout;
     verdict.checked = fault || hang;
     verdict.verified_on = verdict.checked ? verified_on_ : "";

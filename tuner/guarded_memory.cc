@@ -47,6 +47,8 @@ Status GuardedMemory::poison(uint8_t byte) {
   return device_->poison(data(), byte, static_cast<size_t>(bytes_), nullptr);
 }
 
+Status GuardedMemory::protect() { return base_ == 0 ? Status() : device_->protect(base_); }
+
 Result<std::string> GuardedMemory::damage() const {
   if (guard_ == 0) return std::string();
   std::array<uint8_t, kGuardBytes> zone;

@@ -29,6 +29,7 @@ class GuardedMemory {
   int64_t bytes() const { return bytes_; }
   Status fill(uint8_t byte);
   Status poison(uint8_t byte);  // contents that no kernel may read before it has written them
+  Status protect();             // kernels may only read it; where the device sees every access
   // Nothing when both zones are whole, else "256 B before the start" or "16 B past the end" (how far the
   // damage goes).
   Result<std::string> damage() const;

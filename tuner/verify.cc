@@ -14,6 +14,25 @@ constexpr size_t kMaxPrepared = 6;  // as many as device_cases(); large sizes ta
 // Patterns of choices, see tuner/inputs.h.
 constexpr int kUniform = 0, kAllTheSame = 1, kSomeInvalid = 2, kSkewed = 3;
 
+bool is_judged(const HostTensor& output, const VerifySpec& spec) {
+  return spec.outputs.empty() ||
+         std::find(spec.outputs.begin(), spec.outputs.end(), output.name) != spec.outputs.end();
+}
+
+// Whether a result that is all zeros is the right one: an operand has no elements, so that there is nothing
+// to add up, or the outputs have none.
+bool may_be_zero(const std::vector<HostTensor>& tensors, const VerifySpec& spec) {
+  bool any_output = false, empty_input = false;
+  for (const HostTensor& tensor : tensors) {
+    if (!tensor.is_output) {
+      empty_input |= tensor.elements() == 0;
+    } else if (is_judged(tensor, spec)) {
+      any_output |= tensor.elements() > 0;
+    }
+  }
+  return empty_input || !any_output;
+}
+
 }  // namespace
 
 const char* to_string(VerifyStep step) {
@@ -67,7 +86,7 @@ Status Verifier::prepare(std::span<const InputCase> cases) {
 Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<const InputCase> cases,
                                        int repeats) {
   VerifyOutcome outcome;
-  bool informative = false;
+  bool informative = false, all_may_be_zero = true;
   auto reject = [&](Verdict verdict, const std::string& reason, const InputCase& input) {
     outcome.verdict = verdict;
     outcome.reason = fmt::format("{} ({})", reason, input.text());
@@ -118,13 +137,13 @@ Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<cons
         for (const HostTensor& tensor : (*prepared)->arguments.host()) {
           if (!tensor.is_output) continue;
           size_t index = output++;
-          const auto& judged = spec.outputs;
-          if (!judged.empty() && std::find(judged.begin(), judged.end(), tensor.name) == judged.end())
-            continue;
+          if (!is_judged(tensor, spec)) continue;
           Comparison comparison = compare_output(tensor, (*prepared)->reference[index], first[index], spec);
           informative |= comparison.informative;
           outcome.rel_l2 = std::max(outcome.rel_l2, comparison.rel_l2);
           outcome.max_err = std::max(outcome.max_err, comparison.max_err);
+          outcome.compared += comparison.compared;
+          outcome.different += comparison.different;
           if (!comparison.ok) return reject(Verdict::wrong, comparison.reason, input);
         }
       } else if (spec.deterministic && *outputs != first) {
@@ -136,12 +155,13 @@ Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<cons
             input);
       }
     }
+    all_may_be_zero &= may_be_zero((*prepared)->arguments.host(), spec);
     ++outcome.cases;
     outcome.reached = Reached::verified;
     tell(VerifyStep::right);
   }
   // Zero equals zero proves nothing.
-  if (!informative) {
+  if (!informative && !all_may_be_zero) {
     return make_error(
         ErrorCode::internal,
         "{}: the oracle's outputs are all zero in each of {} cases, so nothing was compared; the "

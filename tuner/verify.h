@@ -20,7 +20,8 @@ namespace rtjit {
 struct VerifyOutcome {
   Verdict verdict = Verdict::ok;  // ok, wrong, fault (wrote outside its buffers) or launch
   std::string reason;
-  double rel_l2 = 0, max_err = 0;  // the worst over all cases
+  double rel_l2 = 0, max_err = 0;       // the worst over all cases
+  int64_t compared = 0, different = 0;  // elements of all cases, as Comparison has them
   int cases = 0;
   Reached reached = Reached::loaded;
 };

@@ -19,6 +19,9 @@ Result<DeviceArguments> DeviceArguments::create(Device& device, const LaunchPlan
       if (!status) return status.error();
       std::vector<unsigned char>().swap(tensor.data);
     }
+    if (!tensor.is_output) {
+      if (Status status = memory->protect(); !status) return status.error();
+    }
     arguments.memory_.push_back(std::move(*memory));
   }
   return arguments;
@@ -106,7 +109,7 @@ Status Workbench::pack(std::shared_ptr<const Binary> pack_binary,
     return make_error(ErrorCode::internal, "{}: packing wrote {} of the packed weights", tmpl_->name,
                       *damage);
   }
-  return {};
+  return packed_.protect();
 }
 
 Result<std::unique_ptr<Pipeline>> Workbench::pipeline(

@@ -196,6 +196,8 @@ Result<json> Worker::verify(const json& request) {
               {"reason", outcome->reason},
               {"rel_l2", outcome->rel_l2},
               {"max_err", outcome->max_err},
+              {"compared", outcome->compared},
+              {"different", outcome->different},
               {"cases", outcome->cases},
               {"reached", to_string(outcome->reached)}};
 }

@@ -11,7 +11,7 @@
 // - setup {folders, template, hash, problem, oracle, pack}: oracle is a pipeline, pack a binary's key or ""
 // - load {id, choices, binaries}: a pipeline; choices are {stage, variant, config}, binaries are keys
 // - reference {bucket}: runs the oracle for the bucket's cases
-// - verify {id, bucket}: verdict, reason, rel_l2, max_err, cases, reached
+// - verify {id, bucket}: verdict, reason, rel_l2, max_err, compared, different, cases, reached
 // - time {bucket, stage, bytes, l2_bytes}: prepares what `sample` uses; launches, conditions
 // - sample {id}: us
 // - unload {id}

@@ -396,6 +396,8 @@ Result<VerifyOutcome> WorkerClient::verify_once(const PipelineSpec& candidate, i
   outcome.reason = answer.data.value("reason", "");
   outcome.rel_l2 = answer.data.value("rel_l2", 0.0);
   outcome.max_err = answer.data.value("max_err", 0.0);
+  outcome.compared = answer.data.value("compared", int64_t{0});
+  outcome.different = answer.data.value("different", int64_t{0});
   outcome.cases = answer.data.value("cases", 0);
   outcome.reached = parse_reached(answer.data.value("reached", "")).value_or(Reached::loaded);
   if (loaded_.erase(id) > 0) ask(json{{"op", "unload"}, {"id", id}}.dump(), kSendLimit);

@@ -133,6 +133,24 @@ TEST(IntegerInstructions, Logic) {
   }
 }
 
+TEST(IntegerInstructions, LogicOfThreeWithPredicate) {
+  for (u32 table : {0x00u, 0x80u, 0x96u, 0xeau, 0x01u}) {
+    for (int form = 0; form < 4; ++form) {
+      const bool conjunction = form & 1, negated = form & 2;
+      check32("setp.lt.u32 %q2, %b, %c;\nlop3." + std::string(conjunction ? "and" : "or") +
+                  ".b32 %t|%q, %a, %b, %c, " + std::to_string(table) + ", " + (negated ? "!" : "") +
+                  "%q2;\nnot.b32 %n, %t;\nselp.b32 %d, %t, %n, %q;",
+              [=](u32 a, u32 b, u32 c) {
+                u32 r = 0;
+                for (int i = 0; i < 32; ++i)
+                  r |= (table >> ((a >> i & 1) * 4 + (b >> i & 1) * 2 + (c >> i & 1)) & 1) << i;
+                const bool other = (b < c) != negated, any = r != 0;
+                return (conjunction ? any && other : any || other) ? r : ~r;
+              });
+    }
+  }
+}
+
 TEST(IntegerInstructions, BitFields) {
   check32("popc.b32 %d, %a;", [](u32 a, u32, u32) { return __builtin_popcount(a); });
   check_instruction<u32, u64, u32, u32>("clz.b64 %d, %a;",

@@ -230,6 +230,143 @@ TEST(MatrixInstructions, IntegerMma) {
   }
 }
 
+// m8n8: one register each of A and B, two sums.
+TEST(MatrixInstructions, IntegerMmaOfEightRows) {
+  struct Form {
+    const char* types;
+    int bits;
+    bool a_signed, b_signed;
+  };
+  for (const Form& form : {Form{"m8n8k16.row.col.satfinite.s32.s8.u8.s32", 8, true, false},
+                           Form{"m8n8k16.row.col.s32.s8.s8.s32", 8, true, true},
+                           Form{"m8n8k32.row.col.s32.u4.s4.s32", 4, false, true}}) {
+    Emulator emulator("sm_80");
+    emulator.compile(R"(extern "C" __global__ void k(const int* a, const int* b, int* d) {
+      int l = threadIdx.x, c[2] = {l, -3 * l};
+      asm("mma.sync.aligned.)" +
+                     std::string(form.types) + R"( {%0,%1}, {%2}, {%3}, {%0,%1};"
+          : "+r"(c[0]), "+r"(c[1]) : "r"(a[l]), "r"(b[l]));
+      d[l] = c[0], d[32 + l] = c[1];
+    })");
+    std::mt19937 generator(5);
+    std::vector<int> a(32), b(32);
+    for (int& x : a) x = static_cast<int>(generator());
+    for (int& x : b) x = static_cast<int>(generator());
+    auto da = emulator.buffer(a), db = emulator.buffer(b);
+    auto dd = emulator.empty<int>(64);
+    Status status = emulator.run("k", 1, 32, 0, da, db, dd);
+    ASSERT_TRUE(status.ok()) << status.error().message;
+    const auto d = emulator.read(dd);
+    const int each = 32 / form.bits;  // elements of a register
+    auto element = [&](const std::vector<int>& words, int line, int k, bool is_signed) {
+      const int word = words[static_cast<size_t>(line * 4 + k / each)] >> (form.bits * (k % each));
+      const int value = word & ((1 << form.bits) - 1);
+      return is_signed && value >> (form.bits - 1) ? value - (1 << form.bits) : value;
+    };
+    for (int row = 0; row < 8; ++row) {
+      for (int column = 0; column < 8; ++column) {
+        const int lane = row * 4 + column / 2;
+        int sum = column % 2 ? -3 * lane : lane;
+        for (int k = 0; k < 4 * each; ++k)
+          sum += element(a, row, k, form.a_signed) * element(b, column, k, form.b_signed);
+        EXPECT_EQ(d[static_cast<size_t>(column % 2 * 32 + lane)], sum) << form.types;
+      }
+    }
+  }
+}
+
+// m16n16: what one lane gets of its two registers' lower halves, then upper halves, are four rows of a
+// column.
+TEST(MatrixInstructions, LoadMatrixOfBytes) {
+  struct Form {
+    const char* type;
+    int bits;  // of an element in memory
+  };
+  for (const Form& form : {Form{"b8", 8}, Form{"b8x16.b6x16_p32", 6}, Form{"b8x16.b4x16_p64", 4}}) {
+    Emulator emulator("sm_120a");
+    emulator.compile(R"(extern "C" __global__ void k(const unsigned* in, unsigned* out) {
+      __shared__ __align__(16) unsigned s[128];
+      int l = threadIdx.x;
+      for (int i = l; i < 128; i += 32) s[i] = in[i];
+      __syncwarp();
+      unsigned r[6], at = (unsigned)__cvta_generic_to_shared(s) + l * 16;
+      asm volatile("ldmatrix.sync.aligned.m16n16.x2.trans.shared.)" +
+                     std::string(form.type) +
+                     R"( {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at));
+      asm volatile("ldmatrix.sync.aligned.m16n16.x1.trans.shared.)" +
+                     std::string(form.type) +
+                     R"( {%0,%1}, [%2];" : "=r"(r[4]), "=r"(r[5]) : "r"(l < 16 ? at : 0xffffffffu));
+      for (int i = 0; i < 6; ++i) out[i * 32 + l] = r[i];
+    })");
+    std::mt19937 generator(6);
+    std::vector<u32> in(128);
+    for (u32& x : in) x = static_cast<u32>(generator());
+    auto di = emulator.buffer(in);
+    auto dout = emulator.empty<u32>(192);
+    Status status = emulator.run("k", 1, 32, 0, di, dout);
+    ASSERT_TRUE(status.ok()) << status.error().message;
+    const auto out = emulator.read(dout);
+    auto memory = [&](u32 matrix, u32 row, u32 column) {  // bit by bit
+      u32 value = 0;
+      for (u32 b = 0; b < static_cast<u32>(form.bits); ++b) {
+        const u32 at = column * static_cast<u32>(form.bits) + b;
+        value |= (in[(matrix * 16 + row) * 4 + at / 32] >> at % 32 & 1) << b;
+      }
+      return value;
+    };
+    for (u32 l = 0; l < 32; ++l) {
+      for (u32 matrix = 0; matrix < 2; ++matrix) {
+        const u32 first = out[matrix * 64 + l], second = out[matrix * 64 + 32 + l];
+        for (u32 upper = 0; upper < 2; ++upper) {
+          const u32 rows = (first >> 16 * upper & 0xffff) | (second >> 16 * upper & 0xffff) << 16;
+          for (u32 i = 0; i < 4; ++i)
+            ASSERT_EQ(rows >> 8 * i & 255, memory(matrix, l % 4 * 4 + i, l / 4 + 8 * upper)) << form.type;
+        }
+      }
+      EXPECT_EQ(out[128 + l], out[l]);
+      EXPECT_EQ(out[160 + l], out[32 + l]);
+    }
+  }
+}
+
+// m16n8: the sums of an m16n8 product, narrowed to bytes, become rows of its transpose.
+TEST(MatrixInstructions, StoreMatrixOfBytes) {
+  Emulator emulator("sm_100a");
+  emulator.compile(R"(extern "C" __global__ void k(const unsigned* in, unsigned* out) {
+    __shared__ __align__(16) unsigned s[128 + 32];
+    int l = threadIdx.x;
+    unsigned at = (unsigned)__cvta_generic_to_shared(s) + l * 16;
+    asm volatile("stmatrix.sync.aligned.m16n8.x4.trans.shared.b8 [%0], {%1,%2,%3,%4};" ::"r"(at), "r"(in[l]), "r"(in[32 + l]), "r"(in[64 + l]), "r"(in[96 + l]) : "memory");
+    asm volatile("stmatrix.sync.aligned.m16n8.x1.trans.shared.b8 [%0], {%1};" ::"r"(l < 8 ? at + 512 : 0xffffffffu), "r"(in[l]) : "memory");
+    __syncwarp();
+    for (int i = l; i < 160; i += 32) out[i] = s[i];
+  })");
+  std::vector<std::vector<uint8_t>> sums(4, std::vector<uint8_t>(128));
+  std::mt19937 generator(7);
+  for (auto& matrix : sums)
+    for (uint8_t& x : matrix) x = static_cast<uint8_t>(generator());
+  std::vector<u32> in(128);
+  for (size_t m = 0; m < 4; ++m) {
+    for (size_t row = 0; row < 16; ++row) {
+      for (size_t column = 0; column < 8; ++column)  // the accumulators of mma: lane 4g + t, register 2h + j
+        in[m * 32 + row % 8 * 4 + column / 2] |= u32(sums[m][row * 8 + column])
+                                                 << 8 * (row / 8 * 2 + column % 2);
+    }
+  }
+  auto di = emulator.buffer(in);
+  auto dout = emulator.empty<u32>(160);
+  Status status = emulator.run("k", 1, 32, 0, di, dout);
+  ASSERT_TRUE(status.ok()) << status.error().message;
+  const auto out = emulator.read(dout);
+  auto byte = [&](size_t at) { return out[at / 4] >> 8 * (at % 4) & 255; };
+  for (size_t m = 0; m < 5; ++m) {
+    for (size_t row = 0; row < 16; ++row) {
+      for (size_t column = 0; column < 8; ++column)
+        ASSERT_EQ(byte(m * 128 + column * 16 + row), sums[m % 4][row * 8 + column]) << m;
+    }
+  }
+}
+
 TEST(MatrixInstructions, LoadAndStoreMatrix) {
   Emulator emulator("sm_90a");
   emulator.compile(

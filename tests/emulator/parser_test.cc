@@ -88,6 +88,16 @@ TEST(Parser, UnknownInstructionsAreNamed) {
                                                 "not supported by the emulator (and 1 more)"));
 }
 
+TEST(Parser, CallsThatAreNotSupportedNameTheKernel) {
+  Emulator emulator("sm_90a");
+  emulator.load(std::string(kHeader) +
+                ".visible .entry k() {\n.reg .b64 %d<2>;\ncall (%d1), %d1, (%d1), p;\nret;\n}");
+  Status status = emulator.run("k", 1, 1, 0);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, ErrorCode::unsupported);
+  EXPECT_THAT(status.error().message, HasSubstr("kernel k, PTX line 6: call: indirect calls"));
+}
+
 TEST(Parser, UnknownKernel) {
   Emulator emulator("sm_90a");
   emulator.load(std::string(kHeader) + ".visible .entry k() { ret; }");

@@ -38,6 +38,26 @@ TEST(Programs, VectorAddition) {
   for (size_t i = 0; i < 1000; ++i) ASSERT_EQ(z[i], x[i] + y[i]) << i;
 }
 
+// Policies change when data leaves a cache and nothing that a program can see.
+TEST(Programs, CachePolicies) {
+  Emulator emulator("sm_90a");
+  emulator.compile(R"(extern "C" __global__ void k(const float* in, float* out) {
+    unsigned long long first, range, last;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(first));
+    asm("createpolicy.fractional.L2::evict_last.L2::evict_unchanged.b64 %0;" : "=l"(last));
+    asm("createpolicy.range.global.L2::evict_last.L2::evict_first.b64 %0, [%1], 256, 512;" : "=l"(range) : "l"(in));
+    float x, y;
+    asm volatile("ld.global.L1::no_allocate.L2::cache_hint.f32 %0, [%1], %2;" : "=f"(x) : "l"(in + threadIdx.x), "l"(first));
+    asm volatile("ld.global.nc.L2::cache_hint.f32 %0, [%1], %2;" : "=f"(y) : "l"(in + threadIdx.x), "l"(range));
+    asm volatile("st.global.L2::cache_hint.f32 [%0], %1, %2;" ::"l"(out + threadIdx.x), "f"(x + y), "l"(last) : "memory");
+  })");
+  auto x = random_floats(64, 3);
+  auto in = emulator.buffer(x), out = emulator.empty<float>(64);
+  EXPECT_OK(emulator.run("k", 1, 64, 0, in, out));
+  auto y = emulator.read(out);
+  for (size_t i = 0; i < 64; ++i) ASSERT_EQ(y[i], 2 * x[i]) << i;
+}
+
 TEST(Programs, ReductionWithShuffles) {
   Emulator emulator("sm_80");
   emulator.compile(R"(extern "C" __global__ void sum(const int* in, int* out, int n) {

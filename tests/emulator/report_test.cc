@@ -156,6 +156,24 @@ TEST(Reports, ResourcesOfALaunch) {
               HasSubstr("kernel k: resources: 1056 threads per block, the limit is 1024"));
 }
 
+TEST(Reports, DimensionsOfALaunch) {
+  auto launch = [](Emulator::Dim grid, Emulator::Dim block) {
+    Emulator emulator("sm_90a");
+    emulator.compile("extern \"C\" __global__ void k() {}");
+    Status status = emulator.run("k", grid, block, 0);
+    return status.ok() ? std::string() : status.error().message;
+  };
+  EXPECT_EQ(launch({1, 1, 1}, {1, 2, 64}), "");
+  EXPECT_THAT(launch({1, 1, 1}, {1, 1, 65}),
+              HasSubstr("kernel k: resources: a block of 1x1x65 threads, the limit is 1024x1024x64"));
+  EXPECT_EQ(launch({1, 1, 65535}, {1, 1, 1}), "");
+  EXPECT_THAT(
+      launch({1, 65536, 1}, {1, 1, 1}),
+      HasSubstr("kernel k: resources: a grid of 1x65536x1 blocks, the limit is 2147483647x65535x65535"));
+  // Their product does not fit 32 bits.
+  EXPECT_THAT(launch({1, 1, 1}, {65536, 65536, 1}), HasSubstr("4294967296 threads per block"));
+}
+
 TEST(Reports, RegistersOfALaunch) {
   Emulator source("sm_90a");
   source.compile("extern \"C\" __global__ void k() {}");

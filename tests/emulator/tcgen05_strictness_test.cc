@@ -45,15 +45,13 @@ __device__ void cp(u32 d, u64 a) { asm volatile("tcgen05.cp.cta_group::1.128x256
 __device__ void commit(int i = 0) {
   asm volatile("tcgen05.commit.cta_group::1.mbarrier::arrive::one.shared::cluster.b64 [%0];" ::"r"(at(&bars[i])) : "memory");
 }
-__device__ void wait(int i = 0, u32 parity = 0) {
+__device__ void fence_before() { asm volatile("tcgen05.fence::before_thread_sync;" ::: "memory"); }
+__device__ void fence_after() { asm volatile("tcgen05.fence::after_thread_sync;" ::: "memory"); }
+__device__ void wait_unfenced(int i = 0, u32 parity = 0) {
   asm volatile("{ .reg .pred p; L: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1; @!p bra L; }" ::"r"(at(&bars[i])), "r"(parity) : "memory");
-  asm volatile("tcgen05.fence::after_thread_sync;" ::: "memory");
 }
-__device__ void sync() {
-  asm volatile("tcgen05.fence::before_thread_sync;" ::: "memory");
-  __syncthreads();
-  asm volatile("tcgen05.fence::after_thread_sync;" ::: "memory");
-}
+__device__ void wait(int i = 0, u32 parity = 0) { wait_unfenced(i, parity); fence_after(); }
+__device__ void sync() { fence_before(); __syncthreads(); fence_after(); }
 extern "C" __global__ void k(u32* out) {
   u32 t = threadIdx.x, w = t / 32, lanes = (w % 4) << 21;
   unsigned char *sa = raw, *sb = raw + 8192;
@@ -69,11 +67,13 @@ extern "C" __global__ void k(u32* out) {
 }
 )";
 
-std::string run(const std::string& body, int threads = 128, uint64_t failed_waits = 0, bool races = true) {
+std::string run(const std::string& body, int threads = 128, uint64_t failed_waits = 0, bool races = true,
+                bool tensor_fences = true) {
   std::string text = kSource;
   text.replace(text.find("BODY"), 4, body);
   EmulatorOptions options;
   options.strictness.races = races;
+  options.strictness.tensor_fences = tensor_fences;
   if (failed_waits) options.strictness.failed_waits_per_block = failed_waits;
   Emulator emulator("sm_100a", options);
   emulator.compile(text);
@@ -157,6 +157,49 @@ TEST(Tcgen05Strictness, WarpsOfTensorMemoryAreOrdered) {
   const std::string load = "out[t] = ld(base + lanes); wait_ld();";
   EXPECT_THAT(run(fill + "sync();" + first + load + second + kEnd), HasSubstr("race"));
   EXPECT_EQ(run(fill + "sync();" + first + load + "sync();" + second + kEnd), "");
+}
+
+// Barriers alone do not order uses of tensor memory by different threads.
+TEST(Tcgen05Strictness, FencesAroundWhatOrders) {
+  const std::string load = "out[t] = ld(base + lanes); wait_ld();";
+  // What a commit announces needs the fence of who waited.
+  std::string error = run(kProduct + "wait_unfenced();" + load + kEnd);
+  EXPECT_THAT(error, HasSubstr("missing-tensor-fence: reads tensor memory that"));
+  EXPECT_THAT(error, HasSubstr("something orders the two, but tcgen05.fence::after_thread_sync after it"));
+  EXPECT_THAT(error, HasSubstr("(tcgen05.ld.sync.aligned.32x32b.x1.b32), block (0,0,0), thread (0,0,0)"));
+  EXPECT_EQ(run(kProduct + "wait_unfenced(); fence_after();" + load + kEnd), "");
+  EXPECT_EQ(run(kProduct + "wait_unfenced();" + load + kEnd, 128, 0, true, false), "");
+
+  // Between other threads both are needed, for stores before a product and for loads before the next.
+  const std::string fill = "for (int i = 0; i < 16; ++i) st(base + lanes + i, i); wait_st();";
+  const std::string first = "if (t == 0) { mma(base, da, db, 16, 1); commit(0); } wait(0);";
+  const std::string second = "if (t == 0) { mma(base, da, db, 16, 1); commit(1); } wait(1);";
+  for (const char* sync :
+       {"__syncthreads();", "fence_before(); __syncthreads();", "__syncthreads(); fence_after();",
+        "__syncthreads(); fence_before(); fence_after();"}) {
+    error = run(fill + sync + first + kEnd);
+    EXPECT_THAT(error, HasSubstr("missing-tensor-fence: writes tensor memory that")) << sync;
+    EXPECT_THAT(error, HasSubstr("tcgen05.fence::before_thread_sync before it, or")) << sync;
+    error = run(fill + "sync();" + first + load + sync + second + kEnd);
+    EXPECT_THAT(error, HasSubstr("missing-tensor-fence")) << sync;
+    EXPECT_THAT(error, HasSubstr("read at PTX line")) << sync;
+  }
+  EXPECT_EQ(run(fill + "sync();" + first + load + "sync();" + second + kEnd), "");
+
+  // By way of a third warp, whose fences do not matter.
+  const std::string relay =
+      "if (w == 0) { st(base, 1); wait_st(); fence_before(); } asm volatile(\"bar.sync 1, 64;\"); ";
+  const std::string chain =
+      "if (w < 2) {" + relay + "} if (w == 1 || w == 2) asm volatile(\"bar.sync 2, 64;\");";
+  const std::string use = "mma(base, da, db, 16, 0); commit(); } wait(); " + kEnd;
+  EXPECT_THAT(run(chain + "if (t == 64) {" + use), HasSubstr("missing-tensor-fence"));
+  EXPECT_EQ(run(chain + "if (t == 64) { fence_after();" + use), "");
+
+  // A thread's own stores need their wait alone.
+  EXPECT_EQ(run("if (w == 0) { st(base, 1); wait_st(); if (t == 0) { mma(base, da, db, 16, 0); commit(); } } "
+                "__syncwarp(); wait();" +
+                load + kEnd),
+            "");
 }
 
 TEST(Tcgen05Strictness, LanesOfAWarp) {

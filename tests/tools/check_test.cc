@@ -95,6 +95,25 @@ TEST_F(CheckCommand, NamesThePlaceOfAFault) {
   EXPECT_NE(reason.find("PTX line"), std::string::npos) << reason;
 }
 
+// Even a write that changes nothing. The configs after it are not blamed for it.
+TEST_F(CheckCommand, FindsWritesToInputs) {
+  const std::string folder = broken_template(
+      "if (i < n) { out[i] = fmaf(a, x[i], y[i]); if (i == 999 && kItems == 1) "
+      "const_cast<volatile float*>(x)[i] = x[i]; }");
+  const auto outcome = run(check(folder, {"--config", "variant=unrolled,block=64", "--json"}));
+  EXPECT_EQ(outcome.exit.code, 1);
+  const auto results = nlohmann::json::parse(outcome.output);
+  ASSERT_EQ(results.size(), 4u);
+  for (const auto& result : results) {
+    const bool writes = result["config"]["items"] == 1;
+    EXPECT_EQ(result["verdict"], writes ? "fault" : "ok") << result;
+    if (!writes) continue;
+    const std::string reason = result["reason"];
+    EXPECT_NE(reason.find("(st."), std::string::npos) << reason;
+    EXPECT_NE(reason.find("read-only: this input of 4,000 B may only be read"), std::string::npos) << reason;
+  }
+}
+
 // What the output held before is nobody's data.
 TEST_F(CheckCommand, FindsOutputsThatAreReadBeforeTheyAreWritten) {
   const std::string folder =
@@ -103,6 +122,59 @@ TEST_F(CheckCommand, FindsOutputsThatAreReadBeforeTheyAreWritten) {
   EXPECT_EQ(outcome.exit.code, 1);
   const std::string reason = nlohmann::json::parse(outcome.output)[0]["reason"];
   EXPECT_NE(reason.find("uninitialised"), std::string::npos) << reason;
+}
+
+// Where there is nothing to add up, or nowhere to write, zeros are right and must have been written.
+TEST_F(CheckCommand, AProblemWithAnEmptyExtent) {
+  const std::vector<std::string> check = {"check", "gemm_fp8_block", "--target", "sm_120a", "--spread", "2"};
+  auto of = [&](std::vector<std::string> rest) {
+    rest.insert(rest.begin(), check.begin(), check.end());
+    return json(rest);
+  };
+  for (const auto& result : of({"--problem", "n=64,k=0"})) {
+    EXPECT_EQ(result["verdict"], "ok") << result;
+    EXPECT_EQ(result["compared"], (5 + 33) * 64);
+    EXPECT_EQ(result["different"], 0);
+  }
+  for (const auto& rest : {std::vector<std::string>{"--problem", "n=0,k=128"},
+                           std::vector<std::string>{"--problem", "n=64,k=128", "--tokens", "0"}}) {
+    for (const auto& result : of(rest)) {
+      EXPECT_EQ(result["verdict"], "ok") << result;
+      EXPECT_EQ(result["compared"], 0);
+    }
+  }
+  for (const char* problem : {"n=64,k=0", "n=0,k=128"}) {
+    const auto report = json({"tune", "gemm_fp8_block", "--target", "sm_120a", "--problem", problem,
+                              "--tokens", "1", "--effort", "quick"});
+    EXPECT_EQ(report["winners"][0]["verified"], true) << report;
+  }
+}
+
+// A result may be right without being equal, and the counts say so.
+TEST_F(CheckCommand, CountsWhatDiffers) {
+  const std::string folder = broken_template(
+      "if (i < n) out[i] = fmaf(a, x[i], y[i]) * (kItems == 8 && i % 500 == 7 ? 1 + 0x1p-22f : 1);");
+  const auto results = json(check(folder, {"--config", "variant=unrolled,block=64"}));
+  ASSERT_EQ(results.size(), 4u);
+  for (const auto& result : results) {
+    EXPECT_EQ(result["verdict"], "ok") << result;
+    EXPECT_EQ(result["compared"], 1000);
+    EXPECT_EQ(result["different"], result["config"]["items"] == 8 ? 2 : 0);
+    EXPECT_EQ(result["rel_l2"] > 0, result["config"]["items"] == 8);
+  }
+  const auto table = run(check(folder, {"--config", "variant=unrolled,block=64,items=8"}));
+  EXPECT_NE(table.output.find("differ"), std::string::npos) << table.output;
+}
+
+// The command that --help and docs/emulator.md show.
+TEST_F(CheckCommand, RunsTheDocumentedExample) {
+  const auto results =
+      json({"check", "moe_mxfp4", "--target", "sm_90a", "--problem",
+            "hidden=512,intermediate=512,experts=8,top_k=4", "--full-size", "--tokens", "64", "--config",
+            "stage=gemm1,variant=mma,block_m=16,block_n=64,block_k=64,stages=3"});
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(results[0]["verdict"], "ok") << results;
+  EXPECT_EQ(results[0]["compared"], 64 * 512);
 }
 
 TEST_F(CheckCommand, ABuiltInTemplateAtFullSize) {

@@ -34,10 +34,13 @@ TEST(Compare, Metrics) {
   Comparison same = compare({1, 2, 3, 4}, {1, 2, 3, 4});
   EXPECT_TRUE(same.ok);
   EXPECT_EQ(same.rel_l2, 0);
+  EXPECT_EQ(same.compared, 4);
+  EXPECT_EQ(same.different, 0);
   Comparison near = compare({3, 4, 0, 0}, {3, 4.02f, 0, 0});
   EXPECT_TRUE(near.ok);
   EXPECT_NEAR(near.rel_l2, 0.02 / 5, 1e-6);
   EXPECT_NEAR(near.max_err, 0.02 / 2.5, 1e-6);
+  EXPECT_EQ(near.different, 1);
   Comparison far = compare({3, 4, 0, 0}, {3, 4.5f, 0, 0});
   EXPECT_FALSE(far.ok);
   EXPECT_EQ(far.reason, "wrong: out has relative error 1.00e-01, limit 1.00e-02");

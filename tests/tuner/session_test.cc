@@ -318,6 +318,21 @@ TEST_F(SessionTest, ZeroEqualsZeroProvesNothing) {
   EXPECT_TRUE(winners().empty());
 }
 
+TEST_F(SessionTest, ASizeOfZeroIsVerifiedByRunningIt) {
+  TuneRequest r = request();
+  r.limits.emulator_tokens = {0};
+  TuneReport report = run(r);
+  ASSERT_EQ(report.stages.size(), 1u);
+  EXPECT_TRUE(report.stages[0].buckets[0].verified);
+  // Among others it proves nothing about these.
+  r = request("unrolled=zero;reference=zero");
+  r.limits.emulator_tokens = {0, 5};
+  r.force = true;
+  auto zeros = tune(r);
+  ASSERT_FALSE(zeros.ok());
+  EXPECT_THAT(zeros.error().message, HasSubstr("nothing was compared"));
+}
+
 TEST_F(SessionTest, WithoutDeviceAndEmulatorWinnersAreCompiledOnly) {
   TuneRequest r = request();
   r.emulator = nullptr;

@@ -58,15 +58,19 @@ void print(const std::vector<Checked>& results, const Template& tmpl, const Targ
                {"variant"},
                {"config"},
                {"verdict"},
+               {"compared", Table::Align::right},
+               {"differ", Table::Align::right},
                {"relative error", Table::Align::right},
                {"largest error", Table::Align::right},
                {"reason"}});
   for (const Checked& checked : results) {
     const VerifyOutcome& outcome = checked.result.outcome;
+    // An error of nothing is not an error of zero.
+    auto error = [&](double value) { return outcome.compared > 0 ? fmt::format("{:.2e}", value) : "-"; };
     table.add({checked.stage, checked.variant, checked.config,
                checked.result.checked ? to_string(outcome.verdict) : "unchecked",
-               fmt::format("{:.2e}", outcome.rel_l2), fmt::format("{:.2e}", outcome.max_err),
-               outcome.reason});
+               fmt::to_string(outcome.compared), fmt::to_string(outcome.different), error(outcome.rel_l2),
+               error(outcome.max_err), outcome.reason});
   }
   fmt::print("{} on the emulator as {} (limits {:.0e} and {:.0e})\n", tmpl.name, target.name(),
              tmpl.verify.max_rel_l2, tmpl.verify.max_err_per_rms);
@@ -150,6 +154,8 @@ int run(const CheckOptions& options) {
                      {"rel_l2_limit", scope.tmpl->verify.max_rel_l2},
                      {"max_err", outcome.max_err},
                      {"max_err_limit", scope.tmpl->verify.max_err_per_rms},
+                     {"compared", outcome.compared},
+                     {"different", outcome.different},
                      {"cases", outcome.cases},
                      {"verified_on", checked.result.verified_on}});
     }
@@ -178,9 +184,14 @@ void add_check(CLI::App& app, Action* action) {
       "--tokens gives the sizes that are run (default 5 and 33). Exits with 1 when any result is wrong or "
       "could not "
       "be\nchecked.\n\n"
-      "  rtjit check moe_mxfp4 --target sm_90a --problem hidden=512,intermediate=512,experts=8 --full-size "
-      "--tokens 64 "
-      "\\\n      --config stage=gemm1,variant=mma,block_m=16,block_n=64");
+      "compared and differ count the elements of the outputs, and those that have not exactly the oracle's "
+      "value; the\n"
+      "errors are relative to it (||out - ref|| / ||ref||, and max |out - ref| / rms(ref)). Outputs of 16 "
+      "bits hide what is\n"
+      "lost below their last bit: in a small problem few differ, or none.\n\n"
+      "  rtjit check moe_mxfp4 --target sm_90a --problem hidden=512,intermediate=512,experts=8,top_k=4 \\\n"
+      "      --full-size --tokens 64 --config "
+      "stage=gemm1,variant=mma,block_m=16,block_n=64,block_k=64,stages=3");
   verb->callback([options, action] { *action = [options] { return run(*options); }; });
 }
 

@@ -24,7 +24,8 @@ struct EmulateOptions {
   uint64_t steps = emu::Strictness().steps_per_block;
   int threads = 0;
   std::vector<std::string> arguments;
-  bool no_races = false, allow_uninitialised = false, coverage = false, json = false;
+  bool no_races = false, no_tensor_fences = false, allow_uninitialised = false, coverage = false,
+       json = false;
 };
 
 std::string plain_name(const std::string& symbol) {
@@ -156,6 +157,7 @@ Result<Outcome> launch(const EmulateOptions& options, const Target& target, cons
   EmulatorOptions emulator;
   emulator.host_threads = options.threads;
   emulator.strictness.races = !options.no_races;
+  emulator.strictness.tensor_fences = !options.no_tensor_fences;
   emulator.strictness.uninitialised_global = !options.allow_uninitialised;
   emulator.strictness.steps_per_block = options.steps;
   auto device = make_emulated_device_with(target, emulator);
@@ -291,6 +293,8 @@ void add_emulate(CLI::App& app, Action* action) {
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   verb->add_flag("--no-races", options->no_races, "Do not look for data races on shared memory (faster)");
+  verb->add_flag("--no-tensor-fences", options->no_tensor_fences,
+                 "Do not ask for tcgen05.fence where threads hand tensor memory to each other");
   verb->add_flag("--allow-uninitialised", options->allow_uninitialised,
                  "Global memory that nobody wrote may be read");
   verb->add_flag("--coverage", options->coverage,
