@@ -19,15 +19,6 @@ void move_lines(TomlNode& node, int by) {
   for (auto& [key, value] : node.entries) move_lines(value, by);
 }
 
-TomlNode* find(TomlNode& table, std::string_view key) {
-  return const_cast<TomlNode*>(std::as_const(table).find(key));
-}
-
-std::string text_of(const TomlNode& table, std::string_view key) {
-  const TomlNode* node = table.find(key);
-  return node && node->kind == TomlNode::Kind::text ? node->text : std::string();
-}
-
 // "templates/moe/template.toml" and "wgmma.toml" -> "templates/moe/wgmma.toml"
 std::string beside(const std::string& file_name, const std::string& other) {
   const size_t slash = file_name.rfind('/');
@@ -49,16 +40,16 @@ class Includer {
       if (Status status = add_file(file); !status) return status;
     }
     for (auto& [stage, variants] : variants_) {
-      TomlNode* own = find(*stage, "variant");
+      TomlNode* own = stage->find("variant");
       if (own && own->kind != TomlNode::Kind::list) continue;  // reported where stages are read
       if (own) {
         std::move(own->items.begin(), own->items.end(), std::back_inserter(variants.items));
         *own = std::move(variants);
       } else {
-        stage->entries.emplace_back("variant", std::move(variants));
+        stage->entries.push_back({"variant", std::move(variants)});
       }
     }
-    std::erase_if(tree_.root.entries, [](const auto& entry) { return entry.first == "include"; });
+    std::erase_if(tree_.root.entries, [](const auto& entry) { return entry.key == "include"; });
     return {};
   }
 
@@ -70,7 +61,7 @@ class Includer {
   }
 
   Status add_file(const TomlNode& file) {
-    const std::string folder = text_of(tree_.root, "name") + "/", path = folder + file.scalar_text();
+    const std::string folder = tree_.root.text_of("name") + "/", path = folder + file.scalar_text();
     const auto source = sources_.find(path);
     if (file.kind != TomlNode::Kind::text || !path.ends_with(".toml") || source == sources_.end()) {
       std::vector<std::string> known;
@@ -111,14 +102,14 @@ class Includer {
             "is said in {}",
             key, file_name_);
     }
-    const std::string name = text_of(part, "name");
+    const std::string name = part.text_of("name");
     std::vector<std::string> known;
-    TomlNode* stages = find(tree_.root, "stage");
+    TomlNode* stages = tree_.root.find("stage");
     if (stages && stages->kind == TomlNode::Kind::list) {
       for (TomlNode& stage : stages->items) {
-        known.push_back(text_of(stage, "name"));
+        known.push_back(stage.text_of("name"));
         if (known.back() != name) continue;
-        if (TomlNode* variants = find(part, "variant")) return collect(stage, *variants);
+        if (TomlNode* variants = part.find("variant")) return collect(stage, *variants);
         return {};
       }
     }

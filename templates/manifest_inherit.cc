@@ -9,22 +9,11 @@
 namespace rtjit {
 namespace {
 
-TomlNode* find(TomlNode& table, std::string_view key) {
-  auto entry = std::find_if(table.entries.begin(), table.entries.end(),
-                            [&](const auto& candidate) { return candidate.key == key; });
-  return entry == table.entries.end() ? nullptr : &entry->value;
-}
-
-std::string text_of(TomlNode& table, std::string_view key) {
-  TomlNode* node = find(table, key);
-  return node && node->kind == TomlNode::Kind::text ? node->text : std::string();
-}
-
 // The inherited keys come first and in their order, which is that of the parameters.
 void complete(TomlNode& table, const TomlNode& from) {
   std::vector<TomlEntry> entries;
   for (const auto& [key, inherited] : from.entries) {
-    TomlNode* own = find(table, key);
+    TomlNode* own = table.find(key);
     if (own && own->kind == TomlNode::Kind::table && inherited.kind == TomlNode::Kind::table) {
       complete(*own, inherited);
     }
@@ -37,7 +26,7 @@ void complete(TomlNode& table, const TomlNode& from) {
 }
 
 std::vector<TomlNode>* list(TomlNode& table, std::string_view key) {
-  TomlNode* node = find(table, key);
+  TomlNode* node = table.find(key);
   return node && node->kind == TomlNode::Kind::list ? &node->items : nullptr;
 }
 
@@ -51,8 +40,8 @@ Status inherit_variants(TomlNode* root, const ManifestFiles& files) {
     std::vector<TomlNode>* variants = list(stage, "variant");
     if (!variants) continue;
     for (TomlNode& variant : *variants) {
-      std::string name = text_of(stage, "name") + "." + text_of(variant, "name");
-      if (const TomlNode* like = find(variant, "like")) {
+      std::string name = stage.text_of("name") + "." + variant.text_of("name");
+      if (const TomlNode* like = variant.find("like")) {
         auto found = before.find(like->scalar_text());
         if (like->kind != TomlNode::Kind::text || found == before.end()) {
           std::vector<std::string> known;
@@ -60,7 +49,7 @@ Status inherit_variants(TomlNode* root, const ManifestFiles& files) {
           return make_error(ErrorCode::invalid_argument,
                             "{}: [[stage.variant]] {}: like = '{}': it must name a variant before it as "
                             "STAGE.VARIANT; {}",
-                            files.place(like->line), text_of(variant, "name"), like->scalar_text(),
+                            files.place(like->line), variant.text_of("name"), like->scalar_text(),
                             known.empty() ? "there is none" : "there are " + join(known, ", "));
         }
         std::erase_if(variant.entries, [](const auto& entry) { return entry.key == "like"; });

@@ -1,6 +1,7 @@
 #include "templates/toml_tree.h"
 
 #include <algorithm>
+#include <utility>
 
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
@@ -112,6 +113,15 @@ const TomlNode* TomlNode::find(std::string_view key) const {
     if (name == key) return &value;
   }
   return nullptr;
+}
+
+TomlNode* TomlNode::find(std::string_view key) {
+  return const_cast<TomlNode*>(std::as_const(*this).find(key));
+}
+
+std::string TomlNode::text_of(std::string_view key) const {
+  const TomlNode* node = find(key);
+  return node && node->kind == Kind::text ? node->text : std::string();
 }
 
 std::string TomlNode::scalar_text() const {

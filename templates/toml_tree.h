@@ -24,6 +24,9 @@ struct TomlNode {
   std::vector<TomlEntry> entries;  // table, in the order of the file
 
   const TomlNode* find(std::string_view key) const;
+  TomlNode* find(std::string_view key);
+  // The text under a key of a table; empty where there is none.
+  std::string text_of(std::string_view key) const;
   // A scalar as text: "abc", "5", "0.006", "true". Empty for lists and tables.
   std::string scalar_text() const;
 };

@@ -6,7 +6,7 @@
 namespace rtjit {
 namespace {
 
-constexpr int kReplays = 3;
+constexpr int kGraphReplays = 3;
 constexpr double kGraphUs = 2000;  // the start of a graph, some microseconds, is then no part of the time
 constexpr int kMostOperations = 256, kFewestOperations = 4;
 
@@ -143,7 +143,7 @@ Result<Sample> OperationTimer::sample(Recording& recording) {
   Sample sample;
   look_at_clocks(&sample);
   std::vector<double> times;
-  for (int replay = 0; replay < kReplays; ++replay) {
+  for (int replay = 0; replay < kGraphReplays; ++replay) {
     auto ms =
         device_.elapsed_ms(stream_, [&](StreamHandle stream) { return recording.graph_->replay(stream); });
     if (!ms) return ms.error();
@@ -151,7 +151,7 @@ Result<Sample> OperationTimer::sample(Recording& recording) {
   }
   std::sort(times.begin(), times.end());
   look_at_clocks(&sample);
-  sample.us = times[kReplays / 2] * 1000.0 / recording.operations_;
+  sample.us = times[kGraphReplays / 2] * 1000.0 / recording.operations_;
   return sample;
 }
 

@@ -9,7 +9,7 @@
 namespace rtjit::silicon {
 namespace {
 
-constexpr size_t kBytes = 16384;
+constexpr size_t kCopiedBytes = 16384;
 
 // Thread 0 runs `issue` after the barrier has been initialised and shared memory filled; `wait` and then the
 // dump of shared memory run in all threads. Shared memory is compared where `dump`, else the output buffer.
@@ -21,13 +21,13 @@ void add_copy(std::vector<Case>* cases, const std::string& name, const std::stri
   c.maps = std::move(maps);
   uint64_t seed = hash_bytes(name.data(), name.size(), 17);
   OperandType element = parse_operand_type(type);
-  c.input.resize(kBytes);
+  c.input.resize(kCopiedBytes);
   size_t size = static_cast<size_t>(element.bits / 8);
-  for (size_t i = 0; i * size < kBytes; ++i) {
+  for (size_t i = 0; i * size < kCopiedBytes; ++i) {
     uint64_t value = input_value(element, 0, i, seed);
     std::memcpy(&c.input[i * size], &value, size);
   }
-  c.output_bytes = c.compared_bytes = kBytes;
+  c.output_bytes = c.compared_bytes = kCopiedBytes;
   std::string parameters, map_addresses;
   for (size_t i = 0; i < c.maps.size(); ++i) {
     parameters += fmt::format(", .param .align 64 .b8 k_map{}[128]", i);
@@ -62,7 +62,7 @@ void add_copy(std::vector<Case>* cases, const std::string& name, const std::stri
       "@%first mbarrier.init.shared::cta.b64 [bar], 1;\nfence.mbarrier_init.release.cluster;\n"
       "fence.proxy.async.shared::cta;\nbar.sync 0;\n@!%first bra ISSUED;\n{}\nISSUED:\n{}bar.sync "
       "0;\n{}ret;\n}}\n",
-      parameters, kBytes, map_addresses, kBytes, fill, loads ? "" : prepare, issue, wait, loads ? dump : "");
+      parameters, kCopiedBytes, map_addresses, kCopiedBytes, fill, loads ? "" : prepare, issue, wait, loads ? dump : "");
   cases->push_back(std::move(c));
 }
 
