@@ -57,6 +57,7 @@ class SessionTest : public testing::Test {
     r.problem = *make_problem(*tmpl_, {{"a", "1.5"}});
     r.target = *Target::parse("sm_90a");
     r.store = store_.get();
+    r.search.configs = 16;  // all of them
     r.compiler = test::counting_compiler(&compilers_opened_);
     r.emulator = [misbehaviour](const Target& target) -> Result<std::unique_ptr<Device>> {
       return test::make_fake_device(target.name(), test::parse_misbehaviour(misbehaviour), true);

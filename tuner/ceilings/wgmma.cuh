@@ -12,13 +12,17 @@ constexpr int kThreads = 256, kColumns = 256, kDepth = 4;  // kDepth products of
 
 struct Bf16 {
   static __device__ u32 operand(u32 seed) { return bf16_operand(seed); }
-  static __device__ void multiply(float (&sum)[128], const u32 (&a)[4], u64 b) {
-    Wgmma<kColumns>::multiply(sum, a, b);
+  static __device__ void multiply(float (&sum)[128], const u32 (&a)[2][4], u64 b, u64 next_b) {
+    Wgmma<kColumns>::multiply(sum, a, b, next_b);
   }
 };
 
 struct E4m3 {
   static __device__ u32 operand(u32 seed) { return e4m3_operand(seed); }
+  static __device__ void multiply(float (&sum)[128], const u32 (&a)[2][4], u64 b, u64 next_b) {
+    multiply(sum, a[0], b);
+    multiply(sum, a[1], next_b);
+  }
   static __device__ void multiply(float (&sum)[128], const u32 (&a)[4], u64 b) {
     asm volatile(
         "{.reg .pred p; setp.ne.b32 p, 1, 0; wgmma.mma_async.sync.aligned.m64n256k32.f32.e4m3.e4m3 {"
@@ -65,16 +69,19 @@ __global__ void __launch_bounds__(kThreads, 1) wgmma(int iterations, float* out)
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
   __syncthreads();
   float sums[128];
-  u32 a[kDepth][4];
+  u32 a[kDepth / 2][2][4];
 #pragma unroll
   for (int i = 0; i < 128; ++i) sums[i] = 0;
 #pragma unroll
-  for (int i = 0; i < kDepth * 4; ++i) a[i / 4][i % 4] = Type::operand(threadIdx.x * kDepth * 4 + i);
+  for (int i = 0; i < kDepth * 4; ++i) a[i / 8][i / 4 % 2][i % 4] = Type::operand(threadIdx.x * kDepth * 4 + i);
   const u32 address = shared_address(columns);
   for (int n = 0; n < iterations; ++n) {
     wgmma_fence();
 #pragma unroll
-    for (int i = 0; i < kDepth; ++i) Type::multiply(sums, a[i], swizzled_128_descriptor(address + 32 * i));
+    for (int i = 0; i < kDepth / 2; ++i) {
+      Type::multiply(sums, a[i], swizzled_128_descriptor(address + 64 * i),
+                     swizzled_128_descriptor(address + 64 * i + 32));
+    }
     wgmma_commit();
     wgmma_wait<1>();
   }
