@@ -27,7 +27,7 @@ def wheel(tmp_path_factory):
     package = next((folder / "prefix").rglob("rtjit-config.cmake")).parent
     run(
         sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", folder,
-        "-C", f"cmake.define.rtjit_DIR={package}", "-C", f"build-dir={folder}/build",
+        "--config-settings", f"cmake.define.rtjit_DIR={package}", "--config-settings", f"build-dir={folder}/build",
         os.path.join(os.environ["RTJIT_SOURCE_DIR"], "python"),
     )  # fmt: skip
     return next(folder.glob("rtjit-*.whl"))
