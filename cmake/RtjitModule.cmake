@@ -16,6 +16,14 @@ function(rtjit_module name)
   endif()
 endfunction()
 
+# LeakSanitizer's own tracer sometimes crashes in a program that loaded NVRTC (seen once in a thousand). Such a test counts
+# as skipped, and only if it had passed before: one that fails, or leaks, fails.
+set(RTJIT_TEST_PROPERTIES)
+if(RTJIT_SANITIZE)
+  set(RTJIT_TEST_PROPERTIES SKIP_REGULAR_EXPRESSION
+      "(.  SKIPPED .|.  PASSED  . 1 test.*LeakSanitizer has encountered a fatal error)")
+endif()
+
 # rtjit_tests(<folder> [DEPENDS <targets...>]): tests/<folder>/*_test.cc as one program, one CTest entry per test.
 function(rtjit_tests folder)
   cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
@@ -27,6 +35,6 @@ function(rtjit_tests folder)
     if(RTJIT_SANITIZE)
       target_compile_options(test_${folder} PRIVATE -O0)  # what runs once; optimising it takes half of this build
     endif()
-    gtest_discover_tests(test_${folder} TEST_PREFIX ${folder}/ DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+    gtest_discover_tests(test_${folder} TEST_PREFIX ${folder}/ DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 ${RTJIT_TEST_PROPERTIES})
   endif()
 endfunction()

@@ -22,8 +22,8 @@ if(RTJIT_WERROR)
 endif()
 target_link_options(rtjit_flags INTERFACE -Wl,--gc-sections)
 if(CMAKE_UNITY_BUILD)
-  # Several files of a target are compiled as one, which takes a fifth of the time. So what one of them keeps in its
-  # anonymous namespace is seen by the others: names there are unique within a folder. This warning takes them for headers.
+  # Several files of a target are compiled as one, which takes less than half of the time. So what one of them keeps in
+  # its anonymous namespace is seen by the others, and names there are unique within a folder. This warning means headers.
   target_compile_options(rtjit_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endif()
 if(RTJIT_SANITIZE)
