@@ -33,7 +33,8 @@ struct WgmmaShape {
   // The numbers of columns that wgmma is compiled for: kBlockM and some fewer, as many as ptxas has registers
   // for without waiting after every wgmma (its warning C7512). Below 32 the tensor cores gain nothing.
   static constexpr int kSums = kBlockM / 2 * kParts;
-  static constexpr int kMostForms = kGroups == 2                                      ? (kSums > 144 ? 3 : 4)
+  // The step for a half tile makes each form a third longer, so with the largest forms there is one fewer.
+  static constexpr int kMostForms = kGroups == 2 ? (kSums > 144 ? 3 : 4) - kHalf
                                     : kGroups == 3 && kSums < (kParts == 1 ? 88 : 80) ? 4
                                                                                       : 2;
   static constexpr int kColumnStep = kBlockM > 64 ? 16 : 8;
