@@ -146,7 +146,8 @@ def main(argv: list[str] | None = None) -> int:
     kernel = layer.experts.experts.kernel
     report = {
         "device": kernel.library.device_name, "size": arguments.size, "layers": replaced, "batch": arguments.batch,
-        "prompt": arguments.prefill, "replacing_s": replacing, "provenance": kernel.provenance(tokens["decode"]),
+        "prompt": arguments.prefill, "experts_of_transformers": getattr(model.config, "_experts_implementation", None) or "eager",
+        "replacing_s": replacing, "provenance": kernel.provenance(tokens["decode"]),
     }  # fmt: skip
     worst = 0.0
     for phase in ("decode", "prefill"):
@@ -166,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         print(f"{report['device']}: gpt-oss-{arguments.size}, {replaced} layers, random weights, batch {arguments.batch}, ", end="")
         print(f"prompt of {arguments.prefill} tokens; experts replaced in {replacing:.1f} s")
-        print(f"experts of a decode step: {report['provenance']}")
+        print(f"experts of a decode step: transformers' {report['experts_of_transformers']}; {report['provenance']}")
         for phase in ("decode", "prefill"):
             row = report[phase]
             print(f"{phase:8} logits differ by {row['logits_relative_error']:.2e} (relative), ", end="")

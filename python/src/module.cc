@@ -69,6 +69,10 @@ TypedTensor typed_tensor(nb::object source, const std::string& dtype) {
 }  // namespace
 
 NB_MODULE(_rtjit, m) {
+  // What PyTorch keeps until the process ends (compiled code, operators) is no leak, and users should not
+  // read that it is.
+  nb::set_leak_warnings(false);
+
   nb::class_<CApi>(m, "Api")
       .def_prop_ro("file", [](const CApi& api) { return api.file; })
       .def_prop_ro("version", [](const CApi& api) { return std::string(api.version()); })

@@ -10,64 +10,85 @@ import rtjit
 
 
 @pytest.fixture(scope="module")
-def experts(moe):
-    return moe.pack_weights(**reference.weights())
+def packed(tensor):
+    return lambda kernel: kernel.pack_weights(
+        **{name: tensor(array).given for name, array in reference.weights().items()}
+    )
 
 
-def arguments(tokens, seed=2):
-    x, ids, routing = reference.inputs(tokens, seed)
-    return x, ids, routing, np.full(x.shape, 0x7FC0, dtype=np.uint16)
+@pytest.fixture(scope="module")
+def experts(moe, packed):
+    return packed(moe)
 
 
-def expected(experts, tokens, seed=2):
-    x, ids, routing, out = arguments(tokens, seed)
-    experts(rtjit.tensor(x, "bf16"), ids, routing, out=rtjit.tensor(out, "bf16"))
-    return out
+@pytest.fixture(scope="module")
+def arguments(tensor):
+    """arguments(tokens, seed): x, ids, weights and out; all of out is NaN."""
+
+    def make(tokens, seed=2):
+        x, ids, routing = reference.inputs(tokens, seed)
+        return (
+            tensor(x, "bf16"),
+            tensor(ids),
+            tensor(routing),
+            tensor(np.full(x.shape, 0x7FC0, dtype=np.uint16), "bf16"),
+        )
+
+    return make
 
 
-def test_launches_what_a_call_does(experts):
+@pytest.fixture(scope="module")
+def expected(arguments):
+    def eager(experts, tokens, seed=2):
+        x, ids, routing, out = arguments(tokens, seed)
+        experts(x.given, ids.given, routing.given, out=out.given)
+        return out.read()
+
+    return eager
+
+
+def test_launches_what_a_call_does(experts, arguments, expected):
     x, ids, routing, out = arguments(3)
-    result = rtjit.tensor(out, "bf16")
-    frozen = experts.freeze(rtjit.tensor(x, "bf16"), ids, routing, out=result)
-    assert (out == 0x7FC0).all()  # freezing launches nothing
-    assert frozen() is result and frozen.kernel is experts.kernel
-    assert np.array_equal(out, expected(experts, 3))
+    frozen = experts.freeze(x.given, ids.given, routing.given, out=out.given)
+    assert (out.read() == 0x7FC0).all()  # freezing launches nothing
+    assert frozen() is out.given and frozen.kernel is experts.kernel
+    assert np.array_equal(out.read(), expected(experts, 3))
     # The tensors are read when it is launched, not when it was frozen.
-    other_x, other_ids, other_routing, _ = arguments(3, seed=7)
-    x[:], ids[:], routing[:] = other_x, other_ids, other_routing
+    for tensor, other in zip((x, ids, routing), reference.inputs(3, seed=7)):
+        tensor.write(other)
     for stream in (None, 0):
-        out[:] = 0
+        out.write(0 * out.read())
         frozen(stream=stream)
-        assert np.array_equal(out, expected(experts, 3, seed=7))
+        assert np.array_equal(out.read(), expected(experts, 3, seed=7))
 
 
-def test_launches_with_other_tensors(moe, experts):
+def test_launches_with_other_tensors(moe, experts, arguments, expected):
     x, ids, routing, out = arguments(2)
-    frozen = moe.freeze(rtjit.tensor(x, "bf16"), ids, routing, out=rtjit.tensor(out, "bf16"), packed=experts)
+    frozen = moe.freeze(x.given, ids.given, routing.given, out=out.given, packed=experts)
     x2, ids2, routing2, out2 = arguments(2, seed=9)
-    result = rtjit.tensor(out2, "bf16")
     # In any order, as calls are.
-    assert frozen(out=result, weights=routing2, ids=ids2, x=rtjit.tensor(x2, "bf16")) is result
-    assert np.array_equal(out2, expected(experts, 2, seed=9)) and (out == 0x7FC0).all()
+    assert frozen(out=out2.given, weights=routing2.given, ids=ids2.given, x=x2.given) is out2.given
+    assert np.array_equal(out2.read(), expected(experts, 2, seed=9)) and (out.read() == 0x7FC0).all()
     frozen()
-    assert np.array_equal(out, expected(experts, 2))
+    assert np.array_equal(out.read(), expected(experts, 2))
 
 
-def test_refuses_what_it_was_not_frozen_for(moe, experts):
-    x, ids, routing, out = arguments(2)
-    x, out = rtjit.tensor(x, "bf16"), rtjit.tensor(out, "bf16")
+def test_refuses_what_it_was_not_frozen_for(moe, experts, tensor, arguments):
+    x, ids, routing, out = (argument.given for argument in arguments(2))
     frozen = experts.freeze(x, ids, routing, out=out)
-    x3, ids3, routing3, _ = arguments(3)
-    wide = np.zeros((2, 2 * reference.PROBLEM["hidden"]), dtype=np.uint16)[:, : reference.PROBLEM["hidden"]]
+    x3, ids3, routing3, _ = (argument.given for argument in arguments(3))
+    hidden = reference.PROBLEM["hidden"]
+    wide = tensor(np.zeros((2, 2 * hidden), dtype=np.uint16), "bf16").columns(hidden).given
+    long = tensor(reference.inputs(2)[1].astype(np.int64)).given
     for tensors, words in (
-        ((rtjit.tensor(x3, "bf16"), ids3, routing3), r"x: shape \[3, 64\], was frozen with \[2, 64\]; freeze again"),
-        ((x, ids.astype(np.int64), routing), "ids: dtype i64, was frozen with i32"),
-        ((rtjit.tensor(wide, "bf16"), ids, routing), "x: stride 0 is 128, was frozen with 64"),
+        ((x3, ids3, routing3), r"x: shape \[3, 64\], was frozen with \[2, 64\]; freeze again"),
+        ((x, long, routing), "ids: dtype i64, was frozen with i32"),
+        ((wide, ids, routing), "x: stride 0 is 128, was frozen with 64"),
         ((x, ids), "weights: missing; a frozen launch takes all tensors"),
     ):
         with pytest.raises(rtjit.InvalidArgument, match=words):
             frozen(*tensors, out=out)
-    ones = np.ones(reference.PROBLEM["experts"], dtype=np.float32)
+    ones = tensor(np.ones(reference.PROBLEM["experts"], dtype=np.float32)).given
     with pytest.raises(rtjit.InvalidArgument, match="alpha_e: was not given"):
         frozen(x, ids, routing, out=out, alpha_e=ones)
     with pytest.raises(rtjit.InvalidArgument, match="packed and workspace are those"):
@@ -82,23 +103,23 @@ def test_refuses_what_it_was_not_frozen_for(moe, experts):
         experts.freeze(x, ids3, routing, out=out)
 
 
-def test_keeps_what_it_needs(library):
+def test_keeps_what_it_needs(library, packed, arguments, expected):
     kernel = library.open("moe_mxfp4", reference.PROBLEM, max_bucket=8, miss="default")
-    experts = kernel.pack_weights(**reference.weights())
+    experts = packed(kernel)
     right = expected(experts, 2)
     x, ids, routing, out = arguments(2)
     workspace = rtjit.empty(kernel.workspace_size(2), library=library)
-    frozen = experts.freeze(rtjit.tensor(x, "bf16"), ids, routing, out=rtjit.tensor(out, "bf16"), workspace=workspace)
+    frozen = experts.freeze(x.given, ids.given, routing.given, out=out.given, workspace=workspace)
     del kernel, experts, workspace, x, ids, routing
     gc.collect()
     frozen()
-    assert np.array_equal(out, right)
+    assert np.array_equal(out.read(), right)
 
 
-def test_weights_serve_kernels_that_differ_in_what_packing_does_not_read(library, experts):
+def test_weights_serve_kernels_that_differ_in_what_packing_does_not_read(library, experts, packed, arguments, expected):
     other = library.open("moe_mxfp4", reference.PROBLEM, limit=0.01, max_bucket=8, miss="default")
     assert other.problem != experts.kernel.problem and other.layout == experts.layout
     x, ids, routing, out = arguments(2)
-    other(rtjit.tensor(x, "bf16"), ids, routing, out=rtjit.tensor(out, "bf16"), packed=experts)
-    own = other.pack_weights(**reference.weights())
-    assert np.array_equal(out, expected(own, 2)) and not np.array_equal(out, expected(experts, 2))
+    other(x.given, ids.given, routing.given, out=out.given, packed=experts)
+    assert np.array_equal(out.read(), expected(packed(other), 2))
+    assert not np.array_equal(out.read(), expected(experts, 2))

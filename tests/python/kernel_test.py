@@ -8,34 +8,53 @@ import rtjit
 
 
 @pytest.fixture(scope="module")
-def tensors():
+def weights():
     return reference.weights()
 
 
 @pytest.fixture(scope="module")
-def experts(moe, tensors):
-    return moe.pack_weights(**tensors)
+def given_weights(weights, tensor):
+    return {name: tensor(array).given for name, array in weights.items()}
 
 
-def run(experts, tokens, **options):
-    x, ids, routing = reference.inputs(tokens)
-    out = np.full(x.shape, 0x7FC0, dtype=np.uint16)
-    result = rtjit.tensor(out, "bf16")
-    assert experts(rtjit.tensor(x, "bf16"), ids, routing, out=result, **options) is result
-    return reference.from_bf16(out)
+@pytest.fixture(scope="module")
+def experts(moe, given_weights):
+    return moe.pack_weights(**given_weights)
+
+
+@pytest.fixture(scope="module")
+def given(tensor):
+    """given(tokens): x, ids, weights and out, as the library takes them; all of out is NaN."""
+
+    def make(tokens):
+        x, ids, routing = reference.inputs(tokens)
+        out = tensor(np.full(x.shape, 0x7FC0, dtype=np.uint16), "bf16")
+        return tensor(x, "bf16").given, tensor(ids).given, tensor(routing).given, out
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def run(given):
+    def launch(experts, tokens, **options):
+        x, ids, routing, out = given(tokens)
+        assert experts(x, ids, routing, out=out.given, **options) is out.given
+        return reference.from_bf16(out.read())
+
+    return launch
 
 
 @pytest.mark.parametrize("tokens", [1, 5, 8])
-def test_results_are_those_of_numpy(experts, tensors, tokens):
-    expected = reference.forward(tensors, *reference.inputs(tokens))
+def test_results_are_those_of_numpy(experts, weights, run, tokens):
+    expected = reference.forward(weights, *reference.inputs(tokens))
     assert reference.relative_error(run(experts, tokens), expected) < 6e-3
 
 
-def test_weights_by_position_and_in_memory_of_the_caller(moe, library, tensors):
+def test_weights_by_position_and_in_memory_of_the_caller(moe, library, weights, given_weights, run):
     packed = rtjit.empty(moe.packed_size, library=library)
-    experts = moe.pack_weights(*tensors.values(), packed=packed)
+    experts = moe.pack_weights(*given_weights.values(), packed=packed)
     assert experts.memory is packed
-    expected = reference.forward(tensors, *reference.inputs(3))
+    expected = reference.forward(weights, *reference.inputs(3))
     assert reference.relative_error(run(experts, 3), expected) < 6e-3
 
     # The bytes may be kept and used again, as long as the layout is the same.
@@ -46,34 +65,33 @@ def test_weights_by_position_and_in_memory_of_the_caller(moe, library, tensors):
         moe.adopt_weights("another", other)
 
 
-def test_packed_weights_go_with_the_kernel_as_well(moe, experts):
-    x, ids, routing = reference.inputs(2)
-    out = np.zeros_like(x)
-    moe(rtjit.tensor(x, "bf16"), weights=routing, ids=ids, out=rtjit.tensor(out, "bf16"), packed=experts)
-    assert np.array_equal(reference.from_bf16(out), run(experts, 2))
+def test_packed_weights_go_with_the_kernel_as_well(moe, experts, given, run):
+    x, ids, routing, out = given(2)
+    moe(x, weights=routing, ids=ids, out=out.given, packed=experts)
+    assert np.array_equal(reference.from_bf16(out.read()), run(experts, 2))
     with pytest.raises(rtjit.InvalidArgument, match="weights: null; moe_mxfp4 needs packed weights"):
-        moe(rtjit.tensor(x, "bf16"), ids, routing, out=rtjit.tensor(out, "bf16"))
+        moe(x, ids, routing, out=out.given)
     with pytest.raises(rtjit.InvalidArgument, match="packed: what pack_weights"):
-        moe(rtjit.tensor(x, "bf16"), ids, routing, out=rtjit.tensor(out, "bf16"), packed=3)
+        moe(x, ids, routing, out=out.given, packed=3)
 
 
-def test_strides_are_those_of_the_array(experts):
-    x, ids, routing = reference.inputs(4)
+def test_strides_are_those_of_the_array(experts, tensor, given, run):
+    x = reference.inputs(4)[0]
     wide = np.zeros((4, 2 * x.shape[1]), dtype=np.uint16)
     wide[:, : x.shape[1]] = x
-    out = np.zeros_like(x)
-    experts(rtjit.tensor(wide[:, : x.shape[1]], "bf16"), ids, routing, out=rtjit.tensor(out, "bf16"))
-    assert np.array_equal(reference.from_bf16(out), run(experts, 4))
+    _, ids, routing, out = given(4)
+    experts(tensor(wide, "bf16").columns(x.shape[1]).given, ids, routing, out=out.given)
+    assert np.array_equal(reference.from_bf16(out.read()), run(experts, 4))
 
 
-def test_workspace_of_the_caller(moe, library, experts):
+def test_workspace_of_the_caller(moe, library, experts, run):
     workspace = rtjit.empty(moe.workspace_size(4), library=library)
     assert np.array_equal(run(experts, 4, workspace=workspace), run(experts, 4))
     with pytest.raises(rtjit.InvalidArgument, match="workspace: 256 B given"):
         run(experts, 4, workspace=rtjit.empty(256, library=library))
 
 
-def test_streams(moe, experts):
+def test_streams(moe, experts, run):
     class Torch:
         cuda_stream = 0
 
@@ -102,10 +120,9 @@ def test_provenance_and_refresh(moe):
     assert "default" in moe.provenance(4)
 
 
-def test_the_librarys_words_reach_the_caller(experts):
-    x, ids, routing = reference.inputs(3)
-    out = rtjit.tensor(np.zeros_like(x), "bf16")
-    typed = rtjit.tensor(x, "bf16")
+def test_the_librarys_words_reach_the_caller(experts, given):
+    typed, ids, routing, out = given(3)
+    out = out.given
     with pytest.raises(rtjit.InvalidArgument, match=r"ids: shape \[2, 2\]") as caught:
         experts(typed, ids[:2], routing, out=out)
     assert caught.value.status == "invalid_argument" and isinstance(caught.value, ValueError)
@@ -119,6 +136,7 @@ def test_the_librarys_words_reach_the_caller(experts):
         experts(typed, ids, routing, None, None, None, None, None)
 
 
+@pytest.mark.emulated
 def test_what_is_no_tensor_is_refused(experts):
     x, ids, routing = reference.inputs(2)
     out = np.zeros_like(x)
@@ -137,6 +155,7 @@ def test_what_is_no_tensor_is_refused(experts):
         experts(rtjit.tensor(x, "bf16"), ids, routing, out=rtjit.tensor(out, "bf16"))
 
 
+@pytest.mark.emulated  # gpu_test.py has what such arrays are for
 def test_an_array_interface_serves_where_there_is_no_dlpack(experts):
     class Array:
         def __init__(self, shape, strides=None):
@@ -160,4 +179,5 @@ def test_memory(library):
     assert memory.read() == b"0123xy6789abcdef" and memory.nbytes == 16 and memory.ptr % 256 == 0
     with pytest.raises(rtjit.InvalidArgument, match="2 bytes at 15 of memory of 16 bytes"):
         memory.write(b"xy", offset=15)
-    assert not hasattr(memory, "__cuda_array_interface__")  # the device's memory is not the program's
+    # The memory of an emulated device is not the program's.
+    assert hasattr(memory, "__cuda_array_interface__") == (not library.emulated)

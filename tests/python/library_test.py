@@ -12,6 +12,7 @@ import rtjit
 from rtjit import _locate, _rtjit, errors
 
 
+@pytest.mark.emulated
 def test_the_device_is_emulated(library):
     assert library.emulated and library.target == "sm_90a" and library.ordinal == 0 and library.sm_count > 0
     assert "emulator" in library.device_name and library.file == os.environ["RTJIT_LIBRARY"]
@@ -43,11 +44,13 @@ def test_problems_come_as_text_as_mapping_and_as_keywords(library):
         library.open("moe_mxfp4", reference.PROBLEM, max_bucket=1, miss="fail")
 
 
+@pytest.mark.emulated
 def test_an_emulated_library_has_one_device():
     with pytest.raises(rtjit.Unavailable, match="device: 1, the emulated library has one device"):
         rtjit.Library(1)
 
 
+@pytest.mark.emulated
 def test_another_target_is_emulated_on_request(tmp_path):
     code = "import rtjit; print(rtjit.Library(database='c.db').target)"
     environment = {**os.environ, "RTJIT_EMULATED_TARGET": "sm_120a"}
@@ -98,6 +101,15 @@ def test_importing_needs_neither_torch_nor_numpy_nor_a_library():
     environment = {**os.environ, "RTJIT_LIBRARY": "/nowhere"}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert run.stdout == "[]\n", run.stderr
+
+
+def test_what_is_kept_until_the_process_ends_is_not_called_a_leak(tmp_path):
+    code = (
+        "import ctypes, rtjit; library = rtjit.Library(database='c.db');"
+        "ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))"  # as PyTorch's compiled code keeps kernels
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0 and run.stderr == ""
 
 
 def test_nvrtc_of_this_pythons_wheels_is_offered(tmp_path, monkeypatch):

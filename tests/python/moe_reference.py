@@ -21,9 +21,9 @@ def widen(codes, scales):
     return values * np.repeat(np.exp2(scales.astype(np.float32) - 127), 32, axis=-1)
 
 
-def weights(seed=1):
+def weights(seed=1, problem=PROBLEM):
     random = np.random.default_rng(seed)
-    e, h, i = PROBLEM["experts"], PROBLEM["hidden"], PROBLEM["intermediate"]
+    e, h, i = problem["experts"], problem["hidden"], problem["intermediate"]
 
     def codes(*shape):
         return random.integers(0, 256, shape, dtype=np.uint8)
@@ -40,26 +40,25 @@ def weights(seed=1):
     }  # fmt: skip
 
 
-def inputs(tokens, seed=2):
+def inputs(tokens, seed=2, problem=PROBLEM):
     """x as bits, ids, routing weights."""
     random = np.random.default_rng(seed)
-    k = PROBLEM["top_k"]
-    x = to_bf16(random.normal(size=(tokens, PROBLEM["hidden"])))
-    ids = np.stack([random.permutation(PROBLEM["experts"])[:k] for _ in range(tokens)]).astype(np.int32)
+    k = problem["top_k"]
+    x = to_bf16(random.normal(size=(tokens, problem["hidden"])))
+    ids = np.stack([random.permutation(problem["experts"])[:k] for _ in range(tokens)]).astype(np.int32)
     routing = random.random((tokens, k)).astype(np.float32)
     return x, ids, routing / routing.sum(-1, keepdims=True)
 
 
-def forward(packed, x, ids, routing):
-    w1, w2 = widen(packed["w1"], packed["s1"]), widen(packed["w2"], packed["s2"])
-    limit = PROBLEM["limit"]
-    out = np.zeros((x.shape[0], w2.shape[1]), dtype=np.float32)
+def forward(packed, x, ids, routing, limit=PROBLEM["limit"]):
+    out = np.zeros(x.shape, dtype=np.float32)
     for token in range(x.shape[0]):
         for expert, weight in zip(ids[token], routing[token]):
-            both = w1[expert] @ from_bf16(x[token]) + packed["b1"][expert]
+            w1, w2 = (widen(packed[f"w{i}"][expert], packed[f"s{i}"][expert]) for i in (1, 2))
+            both = w1 @ from_bf16(x[token]) + packed["b1"][expert]
             gate, up = np.minimum(both[0::2], limit), np.clip(both[1::2], -limit, limit)
             hidden = from_bf16(to_bf16(gate / (1 + np.exp(-1.702 * gate)) * (up + 1)))
-            out[token] += weight * from_bf16(to_bf16(w2[expert] @ hidden + packed["b2"][expert]))
+            out[token] += weight * from_bf16(to_bf16(w2 @ hidden + packed["b2"][expert]))
     return out
 
 

@@ -1,5 +1,5 @@
-"""rtjit.torch on the emulated library, with tensors on the CPU. Needs PyTorch: `pip install torch transformers`, or
-RTJIT_TEST_TORCH=1 ./run test."""
+"""rtjit.torch: on the emulated library with tensors on the CPU, on a GPU with tensors there. Needs PyTorch:
+`pip install torch transformers`, or RTJIT_TEST_TORCH=1 ./run test."""
 
 import os
 import runpy
@@ -16,21 +16,28 @@ KEYS = {key: reference.PROBLEM[key] for key in ("limited", "limit")}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def shared_library(library):
-    """rtjit.open() without a library takes the one of the device: here the tests'."""
+def device(library):
+    """Where tensors must be. rtjit.open() without a library takes the one of the device: here the tests'."""
     rtjit._libraries[0] = library
-    yield
+    yield "cpu" if library.emulated else "cuda"
+
+
+def weights(device, seed=1):
+    return {name: torch.from_numpy(value).to(device) for name, value in reference.weights(seed).items()}
 
 
 @pytest.fixture(scope="module")
-def experts():
-    tensors = {name: torch.from_numpy(value) for name, value in reference.weights().items()}
-    return rtjit.torch.Mxfp4Experts(**tensors, top_k=reference.PROBLEM["top_k"], max_tokens=8, **KEYS)
+def experts(device):
+    return rtjit.torch.Mxfp4Experts(**weights(device), top_k=reference.PROBLEM["top_k"], max_tokens=8, **KEYS)
 
 
-def inputs(tokens):
-    x, ids, routing = reference.inputs(tokens)
-    return torch.from_numpy(reference.from_bf16(x)).bfloat16(), torch.from_numpy(ids), torch.from_numpy(routing)
+@pytest.fixture(scope="module")
+def inputs(device):
+    def make(tokens):
+        x, ids, routing = (torch.from_numpy(array) for array in reference.inputs(tokens))
+        return x.view(torch.bfloat16).to(device), ids.to(device), routing.to(device)
+
+    return make
 
 
 def expected(tokens):
@@ -38,14 +45,14 @@ def expected(tokens):
 
 
 def error(got, tokens):
-    return reference.relative_error(got.float().numpy(), expected(tokens))
+    return reference.relative_error(got.float().cpu().numpy(), expected(tokens))
 
 
-def test_the_module_computes_what_numpy_does(experts):
+def test_the_module_computes_what_numpy_does(experts, inputs):
     assert error(experts(*inputs(5)), 5) < 6e-3
 
 
-def test_other_types_and_shapes_are_converted(experts):
+def test_other_types_and_shapes_are_converted(experts, inputs):
     x, ids, routing = inputs(4)
     whole = experts(x, ids, routing)
     batched = experts(x.float().reshape(2, 2, -1), ids.long().reshape(2, 2, -1), routing.double())
@@ -53,14 +60,13 @@ def test_other_types_and_shapes_are_converted(experts):
     assert torch.equal(batched.reshape(4, -1).bfloat16(), whole)
 
 
-def test_layers_of_one_problem_share_a_kernel(experts):
-    tensors = {name: torch.from_numpy(value) for name, value in reference.weights(seed=9).items()}
-    other = rtjit.torch.Mxfp4Experts(**tensors, top_k=reference.PROBLEM["top_k"], max_tokens=8, **KEYS)
+def test_layers_of_one_problem_share_a_kernel(experts, inputs, device):
+    other = rtjit.torch.Mxfp4Experts(**weights(device, seed=9), top_k=reference.PROBLEM["top_k"], max_tokens=8, **KEYS)
     assert other.kernel is experts.kernel
     assert not torch.equal(other(*inputs(3)), experts(*inputs(3)))
 
 
-def test_the_operator_is_registered_as_pytorch_wants_it(experts):
+def test_the_operator_is_registered_as_pytorch_wants_it(experts, inputs):
     x, ids, routing = inputs(3)
     arguments = (experts._operator.number, [x, ids, routing], experts.packed, torch.empty_like(x))
     torch.library.opcheck(
@@ -68,7 +74,7 @@ def test_the_operator_is_registered_as_pytorch_wants_it(experts):
     )
 
 
-def test_it_is_traced_without_a_break_and_without_a_launch(experts):
+def test_it_is_traced_without_a_break_and_without_a_launch(experts, inputs):
     def step(x, ids, routing):
         return experts(x * 1.0, ids, routing) + 1
 
@@ -80,7 +86,7 @@ def test_it_is_traced_without_a_break_and_without_a_launch(experts):
     assert fake.shape == x.shape and fake.dtype == x.dtype
 
 
-def test_packed_weights_are_a_tensor_like_others(experts):
+def test_packed_weights_are_a_tensor_like_others(experts, inputs):
     x, ids, routing = inputs(2)
     copied = experts._operator([x, ids, routing], torch.empty_like(x), experts.packed.clone())
     assert torch.equal(copied, experts(x, ids, routing))
@@ -108,11 +114,11 @@ def test_mxfp4_rounds_to_the_nearest_and_ties_to_even():
         rtjit.torch.quantize_mxfp4(torch.zeros(4, 33))
 
 
-def test_a_checkpoints_tensors_are_taken_as_they_are():
+def test_a_checkpoints_tensors_are_taken_as_they_are(device):
     pytest.importorskip("transformers", reason="transformers cannot be imported")
     example = runpy.run_path(os.path.join(os.environ["RTJIT_SOURCE_DIR"], "examples", "gpt_oss.py"))
-    model, checkpoint = example["random_model"](example["SIZES"]["tiny"], "cpu")
-    tokens = torch.arange(6).reshape(1, 6)
+    model, checkpoint = example["random_model"](example["SIZES"]["tiny"], device)
+    tokens = torch.arange(6, device=device).reshape(1, 6)
     with torch.no_grad():
         before = model(tokens).logits
         assert rtjit.torch.replace_experts(model, checkpoint, max_tokens=8) == len(model.model.layers)
@@ -122,9 +128,9 @@ def test_a_checkpoints_tensors_are_taken_as_they_are():
         rtjit.torch.replace_experts(torch.nn.Linear(2, 2))
 
 
-def test_the_example_runs(capsys):
+def test_the_example_runs(capsys, device):
     pytest.importorskip("transformers", reason="transformers cannot be imported")
     example = runpy.run_path(os.path.join(os.environ["RTJIT_SOURCE_DIR"], "examples", "gpt_oss.py"))
-    assert example["main"](["--size", "tiny", "--device", "cpu", "--prefill", "5", "--repeat", "1"]) == 0
+    assert example["main"](["--size", "tiny", "--device", device, "--prefill", "5", "--repeat", "1"]) == 0
     printed = capsys.readouterr().out
     assert "logits" in printed and "decode" in printed and "prefill" in printed

@@ -41,14 +41,16 @@ def torch_tensors():
 
 
 class Array:
-    """Memory by the array interface, for machines without PyTorch."""
+    """Memory of the library by the array interface, for machines without PyTorch."""
 
     def __init__(self, shape, typestr):
         self.shape = shape
-        self.__cuda_array_interface__ = {"shape": shape, "typestr": typestr, "data": (1 << 20, False), "version": 3}
+        self.memory = rtjit.empty(256)
+        interface = {"shape": shape, "typestr": typestr, "data": (self.memory.ptr, False), "version": 3}
+        self.__cuda_array_interface__ = interface
 
     def data_ptr(self):
-        return 1 << 20
+        return self.memory.ptr
 
     def stride(self):
         return (self.shape[1], 1)

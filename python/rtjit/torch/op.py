@@ -31,7 +31,7 @@ class Operator:
         self._written = written[0]
         self._emulated = kernel.library.emulated
         self._workspace_sizes: dict[int, int] = {}
-        self._weights: dict[int, Weights] = {}
+        self._weights: dict[tuple[int, int], Weights] = {}  # by address and size: another tensor may get the same address
         self.number = next(_numbers)
         _operators[self.number] = self
 
@@ -69,11 +69,10 @@ class Operator:
             memory = Memory(self.kernel.library, packed.numel())
             memory.write(packed.numpy())
             return self.kernel.adopt_weights(self.kernel.layout, memory)
-        address = packed.data_ptr()
-        weights = self._weights.get(address)
+        place = (packed.data_ptr(), packed.numel())
+        weights = self._weights.get(place)
         if weights is None:
-            borrowed = _Borrowed(address, packed.numel())
-            weights = self._weights[address] = self.kernel.adopt_weights(self.kernel.layout, borrowed)
+            weights = self._weights[place] = self.kernel.adopt_weights(self.kernel.layout, _Borrowed(*place))
         return weights
 
 
