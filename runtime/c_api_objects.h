@@ -26,7 +26,7 @@ struct rtjit_kernel {
   std::unique_ptr<rtjit::KernelHandle> handle;
   std::string problem;                               // canonical
   std::shared_ptr<rtjit::OpenKernels> open_kernels;  // of its library, which it may outlive
-  std::atomic<int> references{1};
+  int references = 1;  // guarded by OpenKernels
 };
 
 struct rtjit_frozen {
