@@ -1,8 +1,7 @@
 // How an inference engine uses librtjit: load, pack, warm up, capture one CUDA graph per batch size, replay.
 //
 //   c++ -std=c++17 engine_loop.cc $(pkg-config --cflags --libs rtjit) -ldl -o engine_loop
-//   ./engine_loop "preset=gpt-oss-20b"                       # random weights; on any GPU that the template
-//   supports
+//   ./engine_loop "preset=gpt-oss-20b"   # random weights; on any GPU that the template supports
 //   ./engine_loop "hidden=256,intermediate=256,experts=8,top_k=2" 16 --json
 //
 // An engine has CUDA anyway. This program opens the driver by itself, so that it builds without a toolkit.
@@ -25,7 +24,6 @@
 namespace {
 
 // ---- The few driver functions that an engine needs, under the names of their exact versions
-// -------------------------
 
 class Cuda {
  public:
@@ -81,7 +79,6 @@ class Cuda {
 };
 
 // ---- Device memory
-// ---------------------------------------------------------------------------------------------------
 
 class Buffer {
  public:
@@ -113,7 +110,6 @@ class Buffer {
 };
 
 // ---- The model: one layer of experts, with random weights
-// --------------------------------------------------------------
 
 struct Sizes {
   int64_t hidden = 2880, intermediate = 2880, experts = 32, top_k = 4;
@@ -144,13 +140,14 @@ uint16_t bf16(float value) {
 
 class Layer {
  public:
-  Layer(const rtjit::Library& library, const rtjit::Kernel& kernel, const Sizes& sizes, void* stream)
-      : packed_(library, kernel.packed_size()), weights_(pack(library, kernel, sizes, stream)) {}
+  Layer(const Cuda& cuda, const rtjit::Library& library, const rtjit::Kernel& kernel, const Sizes& sizes,
+        void* stream)
+      : packed_(library, kernel.packed_size()), weights_(pack(cuda, library, kernel, sizes, stream)) {}
   const rtjit::Weights& weights() const { return weights_; }
 
  private:
-  rtjit::Weights pack(const rtjit::Library& library, const rtjit::Kernel& kernel, const Sizes& s,
-                      void* stream) {
+  rtjit::Weights pack(const Cuda& cuda, const rtjit::Library& library, const rtjit::Kernel& kernel,
+                      const Sizes& s, void* stream) {
     std::mt19937_64 random(1);
     auto bytes = [&](int64_t count, unsigned low, unsigned high) {
       std::vector<uint8_t> host(static_cast<size_t>(count));
@@ -179,8 +176,8 @@ class Layer {
                                            packed_.bytes(), stream, &weights));
     rtjit::Weights result = kernel.adopt_weights(kernel.layout(), packed_.data(), packed_.bytes());
     rtjit_weights_free(weights);
-    return result;  // reading back in the first warm-up waits for the packing, so the checkpoint's tensors
-                    // may go
+    cuda.check(cuda.stream_synchronize(stream), "packing");  // the checkpoint's tensors go when this returns
+    return result;
   }
   static bool has_bias(const rtjit::Kernel& kernel) {
     rtjit_argument_info info{};
@@ -196,7 +193,6 @@ class Layer {
 };
 
 // ---- The engine
-// --------------------------------------------------------------------------------------------------------
 
 // The buffers of a step. Their addresses never change, which is what lets a captured graph serve every step.
 struct Step {
@@ -208,7 +204,9 @@ struct Step {
         out(library, static_cast<size_t>(most * s.hidden * 2)),
         workspace(library, kernel.workspace_size(most)) {}
 
-  void fill(int64_t tokens, unsigned seed) const {
+  // A batch that has no graph of its own goes into the next larger one: tokens from `batch` on have no
+  // experts.
+  void fill(int64_t batch, int64_t tokens, unsigned seed) const {
     std::mt19937_64 random(seed);
     std::normal_distribution<float> normal;
     std::vector<uint16_t> rows(static_cast<size_t>(tokens * sizes.hidden));
@@ -218,8 +216,8 @@ struct Step {
     for (size_t t = 0; t < static_cast<size_t>(tokens); ++t) {
       const uint64_t first = random();
       for (size_t k = 0; k < static_cast<size_t>(sizes.top_k); ++k) {
-        experts[t * static_cast<size_t>(sizes.top_k) + k] =
-            static_cast<int32_t>((first + k) % static_cast<uint64_t>(sizes.experts));
+        const auto expert = static_cast<int32_t>((first + k) % static_cast<uint64_t>(sizes.experts));
+        experts[t * static_cast<size_t>(sizes.top_k) + k] = static_cast<int64_t>(t) < batch ? expert : -1;
       }
     }
     x.write(rows.data(), rows.size() * 2);
@@ -259,14 +257,14 @@ int run(const std::string& problem, int64_t most, bool json) {
   cuda.check(cuda.stream_create(&stream, 1), "cuStreamCreate");
 
   // 2. Pack the weights, once per layer. 3. Warm up, eagerly.
-  const Layer layer(library, kernel, sizes, stream);
+  const Layer layer(cuda, library, kernel, sizes, stream);
   const Step step(library, kernel, sizes, most);
-  step.fill(most, 1);
+  step.fill(most, most, 1);
   step.launch(kernel, layer, most, stream);
   cuda.check(cuda.stream_synchronize(stream), "warming up");
 
-  // 4. Capture a graph for each batch size. A launch that is captured does what it does eagerly: nothing but
-  // launch.
+  // 4. Capture a graph for each batch size that is worth one. A launch that is captured does what it does
+  // eagerly: nothing but launch.
   constexpr int kThreadLocal = 1;
   std::map<int64_t, void*> graphs;
   for (int64_t tokens = 1; tokens <= most; tokens *= 2) {
@@ -282,7 +280,7 @@ int run(const std::string& problem, int64_t most, bool json) {
   if (json) std::printf("{\"open_ms\": %.1f, \"steps\": [", open_us / 1000);
   bool agree = true;
   for (const auto& [tokens, graph] : graphs) {
-    step.fill(tokens, 2);
+    step.fill(tokens - tokens / 4, tokens, 2);
     step.launch(kernel, layer, tokens, stream);
     cuda.check(cuda.stream_synchronize(stream), "an eager step");
     const std::vector<uint16_t> eager = step.out.read();
@@ -293,6 +291,7 @@ int run(const std::string& problem, int64_t most, bool json) {
     cuda.check(cuda.graph_launch(graph, stream), "cuGraphLaunch");
     cuda.check(cuda.stream_synchronize(stream), "a replayed step");
     const bool equal = step.out.read() == eager;
+    step.fill(tokens, tokens, 3);
     const auto first = std::chrono::steady_clock::now();
     for (int i = 0; i < kSteps; ++i) cuda.check(cuda.graph_launch(graph, stream), "cuGraphLaunch");
     cuda.check(cuda.stream_synchronize(stream), "replayed steps");

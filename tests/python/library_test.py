@@ -1,6 +1,8 @@
 """Opening: libraries, problems, logging, exceptions, and where things are looked for."""
 
+import ast
 import os
+import pathlib
 import subprocess
 import sys
 import threading
@@ -56,6 +58,17 @@ def test_another_target_is_emulated_on_request(tmp_path):
     environment = {**os.environ, "RTJIT_EMULATED_TARGET": "sm_120a"}
     run = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert run.stdout == "sm_120a\n", run.stderr
+
+
+def test_the_stubs_name_what_the_module_has():
+    stubs = ast.parse((pathlib.Path(rtjit.__file__).parent / "_rtjit.pyi").read_text()).body
+    stubs = [node for node in stubs if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name != "Argument"]
+    assert {node.name for node in stubs} == {name for name in vars(_rtjit) if not name.startswith("_")}
+    for node in stubs:
+        if isinstance(node, ast.ClassDef):
+            named = {member.name for member in node.body if isinstance(member, ast.FunctionDef)} - {"__init__"}
+            has = set(vars(getattr(_rtjit, node.name))) - set(vars(object)) - {"__module__", "__weakref__", "__weakrefoffset__"}
+            assert named == {name for name in has if not name.startswith("__nb_")}, node.name
 
 
 def test_messages_go_to_the_log_function(tmp_path):

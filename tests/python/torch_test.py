@@ -128,6 +128,36 @@ def test_a_checkpoints_tensors_are_taken_as_they_are(device):
         rtjit.torch.replace_experts(torch.nn.Linear(2, 2))
 
 
+def test_the_readmes_three_lines(device, tmp_path):
+    """A checkpoint in a folder, as they are published, loaded and replaced as README.md has it."""
+    transformers = pytest.importorskip("transformers", reason="transformers cannot be imported")
+    from safetensors.torch import save_file
+
+    example = runpy.run_path(os.path.join(os.environ["RTJIT_SOURCE_DIR"], "examples", "gpt_oss.py"))
+    original, experts = example["random_model"](example["SIZES"]["tiny"], "cpu")
+    others = {name: tensor.clone() for name, tensor in original.state_dict().items() if ".mlp.experts." not in name}
+    experts = {name: tensor.contiguous() for name, tensor in experts.items()}
+    save_file(others | experts, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    original.config.quantization_config = {
+        "quant_method": "mxfp4",
+        "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"],
+    }
+    original.config.save_pretrained(tmp_path)
+
+    dequantized = transformers.Mxfp4Config(dequantize=True)
+    model = transformers.GptOssForCausalLM.from_pretrained(tmp_path, quantization_config=dequantized, dtype="auto").to(device)
+    tokens = torch.arange(6, device=device).reshape(1, 6)
+    with torch.no_grad():
+        before = model(tokens).logits
+        # Without the folder the dense matrices are quantised again, which is exact.
+        for checkpoint in (None, tmp_path):
+            again = transformers.GptOssForCausalLM.from_pretrained(tmp_path, quantization_config=dequantized, dtype="auto")
+            assert rtjit.torch.replace_experts(again.to(device), checkpoint=checkpoint, max_tokens=8) == 2
+            assert ((again(tokens).logits - before).norm() / before.norm()).item() < 2e-2
+    with pytest.raises(FileNotFoundError, match="holds no"):
+        rtjit.torch.replace_experts(model, checkpoint=tmp_path / "nowhere")
+
+
 def test_the_example_runs(capsys, device):
     pytest.importorskip("transformers", reason="transformers cannot be imported")
     example = runpy.run_path(os.path.join(os.environ["RTJIT_SOURCE_DIR"], "examples", "gpt_oss.py"))

@@ -23,7 +23,7 @@ def quantize_mxfp4(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     scaled = torch.ldexp(blocks, -exponent.unsqueeze(-1))
     values = torch.tensor(_VALUES, device=weight.device)
     middles = (values[1:] + values[:-1]) / 2
-    magnitude = scaled.abs()
+    magnitude = scaled.abs().contiguous()
     code = torch.bucketize(magnitude, middles)  # a value at a middle gets the lower code
     tie = (code < 7) & (magnitude == middles[code.clamp(max=6)]) & (code % 2 == 1)
     code = (code + tie) | (torch.signbit(scaled).to(code.dtype) << 3)
