@@ -63,24 +63,9 @@ Rank rank(const WinnerRow& winner, const LookupRequest& request) {
 }
 
 bool usable(const WinnerRow& winner, const LookupRequest& request) {
-  // An empty problem is a problem too (a template without keys), but in a pattern it fits everything.
-  if (winner.bucket < 1 || winner.problem != request.problem) return false;
+  if (winner.bucket < 1 || winner.stage != request.stage) return false;
   return winner.knowledge == Knowledge::predicted ||
          (winner.knowledge == Knowledge::measured && winner.verified);
-}
-
-// Every row of the winner's config under this template, on any SKU of the target.
-Result<std::vector<TuningRow>> rows_of(const Store& store, const WinnerRow& winner) {
-  RowKey pattern;
-  pattern.template_name = winner.template_name;
-  pattern.template_hash = winner.template_hash;
-  pattern.problem = winner.problem;
-  pattern.stage = winner.stage;
-  pattern.target = winner.target;
-  pattern.variant = winner.variant;
-  pattern.config = winner.config;
-  pattern.bucket = -1;
-  return store.rows(pattern);
 }
 
 bool has_failed(const std::vector<TuningRow>& rows, const WinnerRow& winner, const LookupRequest& request) {
@@ -161,19 +146,22 @@ const char* to_string(Provenance provenance) {
   return "unknown";
 }
 
+LookupRequest make_lookup(const Template& tmpl, const Problem& problem, const Stage& stage, int64_t bucket,
+                          const std::string& target, const std::string& sku) {
+  return {tmpl.name, tmpl.content_hash, problem.canonical(), stage.name, std::max<int64_t>(bucket, 1), target, sku};
+}
+
 Result<std::optional<Found>> lookup_winner(const Store& store, const LookupRequest& request) {
+  StoredProblem stored(store, request.template_name, request.template_hash, request.problem, request.target);
+  return lookup_winner(stored, request);
+}
+
+Result<std::optional<Found>> lookup_winner(StoredProblem& stored, const LookupRequest& request) {
   if (Status status = check_request(request); !status.ok()) return status.error();
-  WinnerRow pattern;
-  pattern.template_name = request.template_name;
-  pattern.template_hash = request.template_hash;
-  pattern.problem = request.problem;
-  pattern.stage = request.stage;
-  pattern.target = request.target;
-  pattern.bucket = -1;
-  Result<std::vector<WinnerRow>> winners = store.winners(pattern);
+  Result<const std::vector<WinnerRow>*> winners = stored.winners();
   if (!winners.ok()) return winners.error();
   std::vector<Rank> candidates;
-  for (const WinnerRow& winner : *winners) {
+  for (const WinnerRow& winner : **winners) {
     if (usable(winner, request)) candidates.push_back(rank(winner, request));
   }
   std::sort(candidates.begin(), candidates.end(),
@@ -181,10 +169,11 @@ Result<std::optional<Found>> lookup_winner(const Store& store, const LookupReque
   for (const Rank& candidate : candidates) {
     Found found;
     found.winner = *candidate.winner;
-    Result<std::vector<TuningRow>> rows = rows_of(store, found.winner);
+    const WinnerRow& winner = found.winner;
+    Result<const std::vector<TuningRow>*> rows = stored.rows({winner.stage, winner.variant, winner.config});
     if (!rows.ok()) return rows.error();
-    if (has_failed(*rows, found.winner, request)) continue;
-    found.row = row_of(*rows, found.winner);
+    if (has_failed(**rows, winner, request)) continue;
+    found.row = row_of(**rows, winner);
     found.provenance = candidate.provenance;
     found.sentence = sentence(found, request);
     return std::optional<Found>(std::move(found));

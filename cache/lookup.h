@@ -10,6 +10,8 @@
 #include "base/result.h"
 #include "cache/records.h"
 #include "cache/store.h"
+#include "cache/stored_problem.h"
+#include "templates/manifest.h"
 
 namespace rtjit {
 
@@ -31,6 +33,10 @@ struct LookupRequest {
   std::string sku;     // format_sku() of the device, or "" without one
 };
 
+// What is asked for a stage of a template in a bucket; what a template without buckets has is kept under bucket 1.
+LookupRequest make_lookup(const Template& tmpl, const Problem& problem, const Stage& stage, int64_t bucket,
+                          const std::string& target, const std::string& sku);
+
 struct Found {
   WinnerRow winner;
   std::optional<TuningRow> row;  // the winner's facts, where its tuning row is still stored
@@ -45,5 +51,8 @@ struct Found {
 // is passed over. A winner of another bucket or SKU may break a constraint here: the caller checks it as it
 // checks any config.
 Result<std::optional<Found>> lookup_winner(const Store& store, const LookupRequest& request);
+
+// The same for whoever looks up more of a problem: `request` is about the stored problem.
+Result<std::optional<Found>> lookup_winner(StoredProblem& stored, const LookupRequest& request);
 
 }  // namespace rtjit

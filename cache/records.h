@@ -1,6 +1,7 @@
 // What the cache stores, as plain data. docs/cache-format.md documents the tables.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -48,6 +49,12 @@ enum class Reached {
 };
 const char* to_string(Reached reached);
 std::optional<Reached> parse_reached(std::string_view text);
+
+// A config of a template.
+struct ConfigName {
+  std::string stage, variant, config;  // Config::canonical()
+  auto operator<=>(const ConfigName&) const = default;
+};
 
 // What a tuning row is about. `bucket` 0: a verdict that holds for every bucket (static and compile gates).
 struct RowKey {

@@ -146,16 +146,26 @@ void visit_pattern(const RowKey& pattern, auto&& visit) { visit_row_key(pattern,
 void visit_pattern(const WinnerRow& pattern, auto&& visit) { visit_row_key(pattern, visit); }
 void visit_pattern(const QuarantineRow& pattern, auto&& visit) { visit_identity(pattern, visit); }
 
+// `configs`: null for all.
 template <typename Row, typename Pattern>
-Result<StoredRows<Row>> read(Database& database, const Pattern& pattern) {
+Result<StoredRows<Row>> read(Database& database, const Pattern& pattern,
+                             const std::vector<ConfigName>* configs = nullptr) {
   Condition condition;
   visit_pattern(pattern, condition);
+  if (configs != nullptr) {
+    condition.sql += fmt::format("{} (stage,variant,config) IN (VALUES {})", condition.sql.empty() ? " WHERE" : " AND",
+                                 join(std::vector<std::string>(configs->size(), "(?,?,?)"), ","));
+  }
   static const std::string select =
       fmt::format("SELECT {},{},checksum,rowid FROM {}", join(columns<Row>(), ","),
                   kWeighed<Row> ? "evidence" : "0", kTable<Row>);
   Result<Statement> statement = database.prepare(select + condition.sql);
   if (!statement.ok()) return statement.error();
   visit_pattern(pattern, ConditionBinder{*statement});
+  for (size_t i = 0; configs != nullptr && i < configs->size(); ++i) {
+    for (const std::string* text : {&(*configs)[i].stage, &(*configs)[i].variant, &(*configs)[i].config})
+      statement->bind(std::string_view(*text));
+  }
   StoredRows<Row> result;
   while (true) {
     Result<bool> more = statement->step();
@@ -182,6 +192,10 @@ Status write_row(Database& database, const QuarantineRow& row) { return write(da
 
 Result<StoredRows<TuningRow>> read_rows(Database& database, const RowKey& pattern) {
   return read<TuningRow>(database, pattern);
+}
+Result<StoredRows<TuningRow>> read_rows(Database& database, const RowKey& pattern,
+                                        const std::vector<ConfigName>& configs) {
+  return configs.empty() ? StoredRows<TuningRow>{} : read<TuningRow>(database, pattern, &configs);
 }
 Result<StoredRows<WinnerRow>> read_rows(Database& database, const WinnerRow& pattern) {
   return read<WinnerRow>(database, pattern);

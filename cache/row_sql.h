@@ -38,6 +38,9 @@ Status write_row(Database& database, const QuarantineRow& row);
 
 // Rows that fit: empty text fields of the key and a bucket of -1 fit everything.
 Result<StoredRows<TuningRow>> read_rows(Database& database, const RowKey& pattern);
+// Of those, the rows of these configs.
+Result<StoredRows<TuningRow>> read_rows(Database& database, const RowKey& pattern,
+                                        const std::vector<ConfigName>& configs);
 Result<StoredRows<WinnerRow>> read_rows(Database& database, const WinnerRow& pattern);
 // Nothing where the database is older than the table (schema version 4).
 Result<StoredRows<QuarantineRow>> read_rows(Database& database, const QuarantineRow& pattern);

@@ -85,14 +85,15 @@ struct Store::State {
                   fmt::format("a cache could not be read and is passed over: {}", error.message));
   }
 
-  template <typename Row, typename Pattern>
-  std::vector<Row> read(const Pattern& pattern) {
+  // `question`: what read_rows() is asked.
+  template <typename Row, typename... Question>
+  std::vector<Row> read(const Question&... question) {
     std::vector<Row> all;
     for (Layer* layer : layers()) {
       StoredRows<Row> found;
       const Status status = layer->read([&](Database& database) -> Status {
         found = {};
-        Result<StoredRows<Row>> rows = read_rows_as<Row>(database, pattern);
+        Result<StoredRows<Row>> rows = read_rows(database, question...);
         if (!rows.ok()) return rows.error();
         found = *std::move(rows);
         return {};
@@ -102,11 +103,6 @@ struct Store::State {
       std::move(found.rows.begin(), found.rows.end(), std::back_inserter(all));
     }
     return best_of_layers(std::move(all));
-  }
-
-  template <typename Row, typename Pattern>
-  static Result<StoredRows<Row>> read_rows_as(Database& database, const Pattern& pattern) {
-    return read_rows(database, pattern);
   }
 
   template <typename Row>
@@ -179,6 +175,10 @@ Status Store::put_rows(const std::vector<TuningRow>& rows) {
 
 Result<std::vector<TuningRow>> Store::rows(const RowKey& pattern) const {
   return state_->read<TuningRow>(pattern);
+}
+
+Result<std::vector<TuningRow>> Store::rows(const RowKey& pattern, const std::vector<ConfigName>& configs) const {
+  return state_->read<TuningRow>(pattern, configs);
 }
 
 Status Store::put_winner(const WinnerRow& winner) {

@@ -53,6 +53,8 @@ class Store {
   Status put_rows(const std::vector<TuningRow>& rows);  // one transaction
   // Rows that match; empty fields of the key (and bucket -1) match everything.
   Result<std::vector<TuningRow>> rows(const RowKey& pattern) const;
+  // Of those, the rows of these configs: one question for all of them.
+  Result<std::vector<TuningRow>> rows(const RowKey& pattern, const std::vector<ConfigName>& configs) const;
 
   // A measured winner must be verified (ErrorCode::invalid_argument).
   Status put_winner(const WinnerRow& row);

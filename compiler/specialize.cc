@@ -27,13 +27,17 @@ std::string specialized_source(const CompileRequest& request) {
 }
 
 std::string binary_key(const CompileRequest& request, std::string_view compiler) {
+  return binary_key(request, compiler, request_sources(request));
+}
+
+std::string binary_key(const CompileRequest& request, std::string_view compiler,
+                       const Result<std::vector<std::string>>& reachable) {
   ContentHash hash;
   hash.add("rtjit binary 1").add(compiler);
   for (const std::string& option : compile_options(request.target, Artifact::cubin)) hash.add(option);
   hash.add(request.smem_bytes).add(specialized_source(request));
   hash.add(static_cast<int64_t>(request.name_expressions.size()));
   for (const std::string& expression : request.name_expressions) hash.add(expression);
-  Result<std::vector<std::string>> reachable = request_sources(request);
   // A request with a missing include has no binary; its key still tells its sources apart from others.
   if (!reachable) hash.add(reachable.error().message);
   for (const auto& [path, content] : request.tmpl->sources) {

@@ -5,6 +5,7 @@
 
 #include "cache/key_locks.h"
 #include "compiler/nvrtc.h"
+#include "compiler/specialize.h"
 #include "runtime/gates.h"
 
 namespace rtjit {
@@ -16,13 +17,16 @@ constexpr std::chrono::seconds kCompilePatience{60};
 }  // namespace
 
 BinaryProvider::BinaryProvider(Context& context, std::shared_ptr<const Template> tmpl, const Problem& problem)
-    : context_(context), tmpl_(std::move(tmpl)), problem_(problem.canonical()) {}
+    : context_(context),
+      tmpl_(std::move(tmpl)),
+      stored_(context.store(), tmpl_->name, tmpl_->content_hash, problem.canonical(),
+              context.device().info().target.name()) {}
 
 RowKey BinaryProvider::row_key(const Stage& stage, const StageOption& option) const {
   RowKey key;
   key.template_name = tmpl_->name;
   key.template_hash = tmpl_->content_hash;
-  key.problem = problem_;
+  key.problem = stored_.problem();
   key.stage = stage.name;
   key.variant = option.variant->name;
   key.config = option.config.canonical();
@@ -30,22 +34,13 @@ RowKey BinaryProvider::row_key(const Stage& stage, const StageOption& option) co
   return key;
 }
 
-Result<const BinaryProvider::Rows*> BinaryProvider::rows_of(const Stage& stage, const StageOption& option) {
-  RowKey pattern = row_key(stage, option);
-  auto [entry, is_new] =
-      rows_.try_emplace(fmt::format("{}|{}|{}", pattern.stage, pattern.variant, pattern.config));
-  if (is_new) {
-    pattern.bucket = -1;
-    auto rows = context_.store().rows(pattern);
-    if (!rows) return rows.error();
-    // An empty config matches every one.
-    std::erase_if(*rows, [&](const TuningRow& row) { return row.key.config != pattern.config; });
-    for (const TuningRow& row : *rows) {
-      if (!row.compiler.empty()) compilers_.insert(row.compiler);
-    }
-    entry->second = std::move(*rows);
+Result<const std::vector<TuningRow>*> BinaryProvider::rows_of(const Stage& stage, const StageOption& option) {
+  auto rows = stored_.rows({stage.name, option.variant->name, option.config.canonical()});
+  if (!rows) return rows.error();
+  for (const TuningRow& row : **rows) {
+    if (!row.compiler.empty()) compilers_.insert(row.compiler);
   }
-  return &entry->second;
+  return rows;
 }
 
 // Whether a stored verdict from before the run speaks against the config here and now.
@@ -84,9 +79,16 @@ CompileRequest BinaryProvider::request_of(const BinaryJob& job) const {
   return request;
 }
 
+std::string BinaryProvider::key_of(const CompileRequest& request, const std::string& compiler) {
+  auto reachable = reachable_.find(request.source);
+  if (reachable == reachable_.end())
+    reachable = reachable_.emplace(request.source, request_sources(request)).first;
+  return binary_key(request, compiler, reachable->second);
+}
+
 std::shared_ptr<const Binary> BinaryProvider::find_stored(const CompileRequest& request) {
   for (const std::string& compiler : compilers_) {
-    auto binary = context_.store().find_binary(binary_key(request, compiler));
+    auto binary = context_.store().find_binary(key_of(request, compiler));
     if (binary && *binary != nullptr) return *binary;
   }
   return nullptr;
@@ -114,7 +116,7 @@ Result<std::vector<BinaryAnswer>> BinaryProvider::get(const std::vector<BinaryJo
   std::vector<std::string> keys;
   for (size_t i = 0; i < jobs.size(); ++i) {
     if (answers[i].binary == nullptr) answers[i].binary = find_stored(requests[i]);
-    if (answers[i].binary == nullptr) keys.push_back(binary_key(requests[i], compiler));
+    if (answers[i].binary == nullptr) keys.push_back(key_of(requests[i], compiler));
   }
   if (keys.empty()) return answers;
   // Ranks that start together miss the same binaries: one compiles, the others find them here afterwards.
@@ -128,7 +130,7 @@ Result<std::vector<BinaryAnswer>> BinaryProvider::get(const std::vector<BinaryJo
     ++compiled;
   }
   context_.log(LogLevel::info, fmt::format("{} {}: {} configs compiled here, {} were compiled by another process",
-                                           tmpl_->name, problem_, compiled, keys.size() - compiled));
+                                           tmpl_->name, stored_.problem(), compiled, keys.size() - compiled));
   std::optional<Error> failed;
   for (size_t i = 0; i < jobs.size(); ++i) {
     if (!futures[i].valid()) continue;
@@ -161,7 +163,7 @@ Result<std::shared_ptr<const Binary>> BinaryProvider::get_packing(
   if (!pool) return pool.error();
   compilers_.insert((*pool)->nvrtc().version());
   if (auto binary = find_stored(request)) return binary;
-  const KeyLocks locks(context_.store(), {binary_key(request, (*pool)->nvrtc().version())}, kCompilePatience);
+  const KeyLocks locks(context_.store(), {key_of(request, (*pool)->nvrtc().version())}, kCompilePatience);
   if (auto binary = find_stored(request)) return binary;
   Result<CompileOutcome> outcome = (*pool)->submit(request).get();
   if (!outcome) return outcome.error();

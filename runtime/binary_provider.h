@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "cache/records.h"
+#include "cache/stored_problem.h"
 #include "compiler/compile.h"
 #include "runtime/context.h"
 #include "runtime/stage_options.h"
@@ -46,12 +47,14 @@ class BinaryProvider {
   // The kernels named, from the template's packing source.
   Result<std::shared_ptr<const Binary>> get_packing(const std::vector<std::string>& name_expressions);
 
+  StoredProblem& stored() { return stored_; }
+
  private:
-  using Rows = std::vector<TuningRow>;
-  Result<const Rows*> rows_of(const Stage& stage, const StageOption& option);
+  Result<const std::vector<TuningRow>*> rows_of(const Stage& stage, const StageOption& option);
   bool still_rejected(const TuningRow& row, const Stage& stage, const Variant& variant);
   RowKey row_key(const Stage& stage, const StageOption& option) const;
   CompileRequest request_of(const BinaryJob& job) const;
+  std::string key_of(const CompileRequest& request, const std::string& compiler);
   // By the compilers that stored rows were made with: no NVRTC is needed to ask.
   std::shared_ptr<const Binary> find_stored(const CompileRequest& request);
   void keep(const Binary& binary, const std::string& label);
@@ -60,8 +63,8 @@ class BinaryProvider {
 
   Context& context_;
   std::shared_ptr<const Template> tmpl_;
-  std::string problem_;
-  std::map<std::string, Rows> rows_;  // by "stage|variant|config"
+  StoredProblem stored_;
+  std::map<std::string, Result<std::vector<std::string>>> reachable_;  // by CompileRequest::source
   std::set<std::string> compilers_;
   bool warned_ = false;
 };

@@ -66,15 +66,8 @@ const StageOverride* Resolution::find_override(const Stage& stage) const {
 }
 
 Result<std::optional<Found>> Resolution::look_up(const Stage& stage, int64_t bucket) const {
-  LookupRequest lookup;
-  lookup.template_name = request_.tmpl->name;
-  lookup.template_hash = request_.tmpl->content_hash;
-  lookup.problem = request_.problem->canonical();
-  lookup.stage = stage.name;
-  lookup.bucket = std::max<int64_t>(bucket, 1);
-  lookup.target = info_.target.name();
-  lookup.sku = info_.sku_fingerprint();
-  return lookup_winner(context_.store(), lookup);
+  return lookup_winner(binaries_.stored(), make_lookup(*request_.tmpl, *request_.problem, stage, bucket,
+                                                       info_.target.name(), info_.sku_fingerprint()));
 }
 
 // The cache's answer. `hit`: it was measured on this device model for this very bucket.
@@ -108,6 +101,7 @@ Status Resolution::tune_misses() {
   }
   if (missing.empty()) return {};
   Status tuned = tune_on_miss(context_, *request_.tmpl, *request_.problem, missing);
+  binaries_.stored().forget();
   if (!tuned) {
     // A kernel that is slower than it could be is better than none.
     context_.log(LogLevel::warning, fmt::format("{}: tuning failed, the nearest known configs are used: {}",

@@ -126,7 +126,10 @@ void ManifestParser::check_pointer(int line, const std::string& what, const std:
 
 void ManifestParser::check_kernel_exists(TableReader& reader, const std::string& kernel,
                                          const std::string& source) {
-  auto files = reachable_sources(template_.sources, {source});
+  auto known = reachable_.find(source);
+  if (known == reachable_.end())
+    known = reachable_.emplace(source, reachable_sources(template_.sources, {source})).first;
+  const Result<std::vector<std::string>>& files = known->second;
   if (!files) return;  // parse_manifest reports it with the place of the include
   std::string name = kernel.substr(kernel.rfind(':') == std::string::npos ? 0 : kernel.rfind(':') + 1);
   for (const std::string& file : *files) {

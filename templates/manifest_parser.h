@@ -96,6 +96,7 @@ class ManifestParser {
   ManifestErrors errors_;
   std::optional<TableReader> reader_;  // of root_
   Template template_;
+  std::map<std::string, Result<std::vector<std::string>>> reachable_;  // by source: it and what it includes
   std::set<std::string> names_;  // problem keys, launch scalars and [let]: one name space for formulas
   struct NamedFormulaPlace {
     int line;

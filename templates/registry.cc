@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <mutex>
 
 #include "base/text.h"
 #include "templates/embedded.h"
@@ -51,7 +52,64 @@ std::string_view below(std::string_view path, std::string_view folder) {
   return path.starts_with(folder) ? path.substr(folder.size()) : std::string_view();
 }
 
+Result<std::shared_ptr<const Template>> parse(const std::string& name, std::string_view manifest,
+                                              const std::string& file_name, Sources sources) {
+  auto parsed = parse_manifest(manifest, file_name, std::move(sources));
+  if (!parsed) return parsed.error();
+  if (parsed->name != name) {
+    return make_error(
+        ErrorCode::invalid_argument,
+        "{}: name = '{}', but its folder is called '{}'; includes need the two to be the same", file_name,
+        parsed->name, name);
+  }
+  return std::make_shared<const Template>(std::move(*parsed));
+}
+
+// The built-in headers that any template may include.
+Sources built_in_headers() {
+  Sources headers;
+  for (const EmbeddedFile& file : embedded_files()) {
+    std::string_view header = below(file.path, "templates/device/");
+    if (!header.empty()) headers["device/" + std::string(header)] = file.content;
+  }
+  return headers;
+}
+
+Result<std::shared_ptr<const Template>> parse_built_in(const std::string& name, const EmbeddedFile& manifest) {
+  std::string_view folder = manifest.path.substr(0, manifest.path.size() - kManifest.size());
+  Sources sources = built_in_headers();
+  for (const EmbeddedFile& file : embedded_files()) {
+    std::string_view source = below(file.path, folder);
+    if (is_source(source)) sources[fmt::format("{}/{}", name, source)] = file.content;
+  }
+  return parse(name, manifest.content, std::string(manifest.path), std::move(sources));
+}
+
 }  // namespace
+
+// A template that was read from a folder, or a built-in one, read when it is first asked for. A broken built-in one
+// must not take the others with it: its error waits for whoever asks for it.
+class TemplateRegistry::Entry {
+ public:
+  explicit Entry(std::shared_ptr<const Template> read) : read_(std::move(read)) {}
+  Entry(std::string name, const EmbeddedFile& manifest) : name_(std::move(name)), manifest_(&manifest) {}
+
+  const Result<std::shared_ptr<const Template>>& get() {
+    std::call_once(once_, [this] {
+      if (manifest_ != nullptr) read_ = parse_built_in(name_, *manifest_);
+    });
+    return read_;
+  }
+
+ private:
+  std::string name_;
+  const EmbeddedFile* manifest_ = nullptr;
+  std::once_flag once_;
+  Result<std::shared_ptr<const Template>> read_ = std::shared_ptr<const Template>();
+};
+
+TemplateRegistry::TemplateRegistry() = default;
+TemplateRegistry::~TemplateRegistry() = default;
 
 // Fills a TemplateRegistry.
 class RegistryLoader {
@@ -60,11 +118,10 @@ class RegistryLoader {
 
   Result<std::shared_ptr<const TemplateRegistry>> load(const std::vector<std::string>& folders) {
     for (const EmbeddedFile& file : embedded_files()) {
-      std::string_view header = below(file.path, "templates/device/");
-      if (!header.empty()) device_headers_["device/" + std::string(header)] = file.content;
-    }
-    for (const EmbeddedFile& file : embedded_files()) {
-      if (file.path.starts_with("templates/") && file.path.ends_with("/template.toml")) add_built_in(file);
+      if (file.path.starts_with("templates/") && file.path.ends_with("/template.toml")) {
+        std::string name(below(file.path.substr(0, file.path.size() - kManifest.size() - 1), "templates/"));
+        registry_->templates_[name] = std::make_unique<TemplateRegistry::Entry>(name, file);
+      }
       if (!file.path.starts_with("presets/")) continue;
       auto preset = parse_preset(file.content, std::string(file.path));
       if (!preset) return preset.error();
@@ -79,20 +136,6 @@ class RegistryLoader {
   }
 
  private:
-  // A broken built-in template must not take the others with it: its error waits for whoever asks for it.
-  void add_built_in(const EmbeddedFile& manifest) {
-    std::string_view folder = manifest.path.substr(0, manifest.path.size() - kManifest.size());
-    std::string name(below(folder, "templates/"));
-    Sources sources = device_headers_;
-    for (const EmbeddedFile& file : embedded_files()) {
-      std::string_view source = below(file.path, folder);
-      if (is_source(source)) sources[name + std::string(source)] = file.content;
-    }
-    name.pop_back();  // the '/'
-    Status status = add(name, manifest.content, std::string(manifest.path), std::move(sources));
-    if (!status) registry_->broken_.emplace(name, status.error());
-  }
-
   Status add_folder(const fs::path& folder) {
     std::error_code error;
     if (fs::exists(folder / kManifest, error)) return add_from_disk(folder, {folder / "device"});
@@ -123,31 +166,18 @@ class RegistryLoader {
     fs::path manifest = folder / kManifest;
     auto text = read_file(manifest);
     if (!text) return text.error();
-    Sources sources = device_headers_;
+    Sources sources = built_in_headers();
     for (const fs::path& device : device_folders) {
       if (Status status = add_sources(device, "device", sources); !status) return status;
     }
     if (Status status = add_sources(folder, name, sources); !status) return status;
-    return add(name, *text, manifest.string(), std::move(sources));
-  }
-
-  Status add(const std::string& name, std::string_view manifest, const std::string& file_name,
-             Sources sources) {
-    auto parsed = parse_manifest(manifest, file_name, std::move(sources));
+    auto parsed = parse(name, *text, manifest.string(), std::move(sources));
     if (!parsed) return parsed.error();
-    if (parsed->name != name) {
-      return make_error(
-          ErrorCode::invalid_argument,
-          "{}: name = '{}', but its folder is called '{}'; includes need the two to be the same", file_name,
-          parsed->name, name);
-    }
-    registry_->broken_.erase(name);
-    registry_->templates_[name] = std::make_shared<const Template>(std::move(*parsed));
+    registry_->templates_[name] = std::make_unique<TemplateRegistry::Entry>(std::move(*parsed));
     return {};
   }
 
   std::shared_ptr<TemplateRegistry> registry_;
-  Sources device_headers_;  // the built-in ones
 };
 
 Result<std::shared_ptr<const TemplateRegistry>> TemplateRegistry::create(
@@ -161,9 +191,7 @@ Result<std::shared_ptr<const TemplateRegistry>> TemplateRegistry::create(
 
 Result<std::shared_ptr<const Template>> TemplateRegistry::find(std::string_view name) const {
   auto found = templates_.find(name);
-  if (found != templates_.end()) return found->second;
-  auto broken = broken_.find(name);
-  if (broken != broken_.end()) return broken->second;
+  if (found != templates_.end()) return found->second->get();
   std::string near = nearest_name(name, names());
   return make_error(
       ErrorCode::not_found, "there is no template '{}'; {}", name,
@@ -172,7 +200,9 @@ Result<std::shared_ptr<const Template>> TemplateRegistry::find(std::string_view 
 
 std::vector<std::string> TemplateRegistry::names() const {
   std::vector<std::string> out;
-  for (const auto& [name, tmpl] : templates_) out.push_back(name);
+  for (const auto& [name, entry] : templates_) {
+    if (entry->get().ok()) out.push_back(name);
+  }
   return out;
 }
 

@@ -11,9 +11,12 @@
 
 namespace rtjit {
 
-// Immutable after construction; safe to share between threads.
+// The same for every thread at any time; safe to share between threads. A built-in template is read when it is first asked
+// for: a program that opens one kernel does not wait for the manifests of the others.
 class TemplateRegistry {
  public:
+  ~TemplateRegistry();
+
   // The built-in templates and presets. A folder in `folders` holds either template.toml itself or one
   // sub-folder per template; it adds to, and by equal name overrides, the built-in ones. Folders may include
   // "device/..." headers.
@@ -21,7 +24,7 @@ class TemplateRegistry {
 
   // Unknown: an error that lists the known ones. A built-in template whose manifest is broken: what is wrong with it.
   Result<std::shared_ptr<const Template>> find(std::string_view name) const;
-  std::vector<std::string> names() const;  // ascending
+  std::vector<std::string> names() const;  // of those that are not broken, ascending
 
   Result<Preset> find_preset(std::string_view name) const;
   const std::vector<Preset>& presets() const { return presets_; }
@@ -31,8 +34,9 @@ class TemplateRegistry {
 
  private:
   friend class RegistryLoader;
-  std::map<std::string, std::shared_ptr<const Template>, std::less<>> templates_;
-  std::map<std::string, Error, std::less<>> broken_;
+  class Entry;
+  TemplateRegistry();
+  std::map<std::string, std::unique_ptr<Entry>, std::less<>> templates_;
   std::vector<Preset> presets_;
 };
 

@@ -64,13 +64,19 @@ Result<TomlNode> convert(const toml::node& node, const std::string& file_name) {
   }
 }
 
-// Where the string that begins at `at` ends. One that TOML refuses ends where toml++ gives up, or later.
-size_t end_of_string(std::string_view text, size_t at) {
+bool beyond_ascii(char c) { return static_cast<unsigned char>(c) >= 0x80; }
+
+// Where the string that begins at `at` ends. One that TOML refuses ends where toml++ gives up, or later. `exotic`: where it
+// has a character that toml++ must not see; left alone when it has none.
+size_t end_of_string(std::string_view text, size_t at, size_t* exotic) {
   const char quote = text[at];
   const std::string three(3, quote);
   const bool long_form = text.substr(at, 3) == three;
   for (at += long_form ? 3 : 1; at < text.size(); ++at) {
     if (text[at] == '\\' && quote == '"') {
+      // In a long string toml++ skips white space behind a backslash, and looks whether what follows is some.
+      const size_t next = long_form ? text.find_first_not_of(" \t\r\n\v\f", at + 1) : std::string_view::npos;
+      if (next != std::string_view::npos && beyond_ascii(text[next])) *exotic = std::min(*exotic, next);
       ++at;
     } else if (!long_form && (text[at] == quote || text[at] == '\n')) {
       return at + 1;
@@ -88,22 +94,25 @@ size_t end_of_string(std::string_view text, size_t at) {
 Status refuse_exotic_characters(std::string_view text, const std::string& file_name) {
   constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
   size_t at = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
-  while (at < text.size()) {
+  size_t exotic = std::string_view::npos;
+  while (at < text.size() && exotic == std::string_view::npos) {
     if (text[at] == '"' || text[at] == '\'') {
-      at = end_of_string(text, at);
+      at = end_of_string(text, at, &exotic);
     } else if (text[at] == '#') {
       at = std::min(text.find('\n', at), text.size());
-    } else if (static_cast<unsigned char>(text[at]) < 0x80) {
-      ++at;
+    } else if (beyond_ascii(text[at])) {
+      exotic = at;
     } else {
-      const std::string_view before = text.substr(0, at);
-      return make_error(
-          ErrorCode::invalid_argument,
-          "{}:{}: column {}: a character beyond ASCII; those are allowed in quotes and in comments",
-          file_name, 1 + std::count(before.begin(), before.end(), '\n'), at - (before.rfind('\n') + 1) + 1);
+      ++at;
     }
   }
-  return {};
+  if (exotic == std::string_view::npos) return {};
+  const std::string_view before = text.substr(0, exotic);
+  return make_error(ErrorCode::invalid_argument,
+                    "{}:{}: column {}: a character beyond ASCII; those are allowed in quotes, except behind a backslash, "
+                    "and in comments",
+                    file_name, 1 + std::count(before.begin(), before.end(), '\n'),
+                    exotic - (before.rfind('\n') + 1) + 1);
 }
 
 }  // namespace

@@ -318,9 +318,8 @@ Result<BenchStage> BenchRun::stored_stage(size_t stage, int64_t bucket) {
   result.given = chosen != nullptr;
   result.origin = result.given ? "as given" : source.tuned ? "default" : "untuned";
   if (source.tuned && !result.given && request_.store != nullptr) {
-    auto found = lookup_winner(*request_.store,
-                               {scope_.tmpl->name, scope_.tmpl->content_hash, scope_.problem.canonical(),
-                                source.name, bucket, scope_.target.name(), scope_.sku});
+    auto found = lookup_winner(*request_.store, make_lookup(*scope_.tmpl, scope_.problem, source, bucket,
+                                                            scope_.target.name(), scope_.sku));
     if (!found) return found.error();
     if (*found) chosen = find(stage, (*found)->winner.variant, (*found)->winner.config);
     if (chosen != nullptr && !chosen->gate.ok())

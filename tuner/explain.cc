@@ -30,7 +30,7 @@ std::string common_reason(const StageSpace& space, const Variant& variant) {
                      to_string(most->first), plainest->gate.reason);
 }
 
-void add_notes(const StageSpace& space, std::vector<std::string>* notes) {
+void add_notes(const StageSpace& space, const Target& target, std::vector<ExplainNote>* notes) {
   auto survivors = [&](const Variant& variant) {
     return std::count_if(space.candidates.begin(), space.candidates.end(),
                          [&](const Candidate& c) { return c.variant == &variant && c.gate.ok(); });
@@ -43,8 +43,10 @@ void add_notes(const StageSpace& space, std::vector<std::string>* notes) {
     if (survivors(variant) > 0) continue;
     std::string then = serving.empty() ? "no variant of this stage can serve"
                                        : fmt::format("variant {} serves instead", serving);
-    notes->push_back(fmt::format("stage {}: no config of variant {} survives ({}); {}", space.stage->name,
-                                 variant.name, common_reason(space, variant), then));
+    const Result<bool> matches = target.matches(variant.targets);
+    notes->push_back({space.stage->name, variant.name, serving, matches && !*matches,
+                      fmt::format("stage {}: no config of variant {} survives ({}); {}", space.stage->name,
+                                  variant.name, common_reason(space, variant), then)});
   }
 }
 
@@ -159,7 +161,7 @@ Result<ExplainReport> explain(const ExplainRequest& request) {
       report.entries.push_back(std::move(entry));
     }
     compare_with_winner(context, *space, winner, ledger, report.bucket, &report.entries);
-    add_notes(*space, &report.notes);
+    add_notes(*space, scope.target, &report.notes);
   }
   if (report.entries.empty() && !scope.filter.empty()) {
     return make_error(ErrorCode::not_found, "no config of {} matches --config; all are listed without it",

@@ -54,11 +54,18 @@ struct ExplainEntry {
   std::optional<QuarantineRow> quarantine;  // why it is not run any more, with the evidence
 };
 
+// A variant of which no config survives.
+struct ExplainNote {
+  std::string stage, variant;
+  std::string serving;        // the variant that serves instead; "": the stage cannot run
+  bool other_target = false;  // the variant is not for this target
+  std::string text;           // all of it in a sentence, with the reason of most configs
+};
+
 struct ExplainReport {
   int64_t bucket = 0;
   std::vector<ExplainEntry> entries;  // stage, variant, then config in the order of the space
-  // One sentence per variant of which no config survives: why, and which variant serves instead.
-  std::vector<std::string> notes;
+  std::vector<ExplainNote> notes;
 };
 
 Result<ExplainReport> explain(const ExplainRequest& request);

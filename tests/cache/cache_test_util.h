@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,7 @@ struct WatchedStore {
   explicit WatchedStore(StoreOptions options) {
     options.warn = [this](const std::string& text) { warnings.push_back(text); };
     Result<std::unique_ptr<Store>> opened = Store::open(options);
-    EXPECT_TRUE(opened.ok());
+    if (!opened.ok()) throw std::runtime_error(opened.error().message);
     store = *std::move(opened);
   }
   explicit WatchedStore(const std::string& path) : WatchedStore(StoreOptions{.path = path}) {}

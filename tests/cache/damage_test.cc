@@ -177,6 +177,27 @@ TEST(Damage, ANamedCacheWithADamagedHeaderIsSetAside) {
   EXPECT_EQ(count_set_aside(folder.path()), 1);
 }
 
+// What a crash of the machine may leave: a head, or a whole file, of zeros. Nothing is left then of what tells a cache
+// from other databases.
+TEST(Damage, ANamedCacheWithZerosAtItsBeginningIsSetAside) {
+  const std::string healthy = healthy_file();
+  for (const size_t start : {size_t{0}, size_t{5}}) {
+    for (const size_t length : {size_t{100}, size_t{8192}, healthy.size() - start}) {
+      SCOPED_TRACE(fmt::format("{} zeros from {} on", length, start));
+      const TempFolder folder;
+      const std::string path = folder.file("cache.db");
+      std::string bytes = healthy;
+      std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(start), length, '\0');
+      write_file(path, bytes);
+      WatchedStore store(path);
+      EXPECT_THAT(*store->rows(any_row()), IsEmpty());
+      EXPECT_TRUE(store->put_row(sample_row(1)).ok());
+      EXPECT_EQ(count_set_aside(folder.path()), 1);
+      EXPECT_EQ(store.warnings.size(), 1u);
+    }
+  }
+}
+
 TEST(Damage, ADefaultCacheThatIsNoDatabaseIsSetAsideWithOneWarning) {
   const TempFolder folder;
   setenv("RTJIT_CACHE", folder.path().c_str(), 1);

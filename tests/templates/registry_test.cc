@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "templates/embedded.h"
 #include "tests/templates/test_templates.h"
@@ -59,6 +60,16 @@ TEST(Registry, EveryBuiltInTemplateLoads) {
     auto found = registry->find(name);
     EXPECT_TRUE(found.ok()) << (found.ok() ? "" : found.error().message);
   }
+}
+
+TEST(Registry, ThreadsThatAskForATemplateGetTheSameOne) {
+  auto registry = *TemplateRegistry::create();
+  const std::string name = (*TemplateRegistry::create())->names().front();
+  std::vector<std::shared_ptr<const Template>> found(8);
+  std::vector<std::thread> threads;
+  for (auto& mine : found) threads.emplace_back([&] { mine = *registry->find(name); });
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& other : found) EXPECT_EQ(other, found.front());
 }
 
 TEST(Registry, EveryPresetMakesAProblemOfEachTemplateItNames) {

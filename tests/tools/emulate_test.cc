@@ -152,6 +152,21 @@ TEST_F(EmulateCommand, EachWrongArgumentIsSaid) {
   EXPECT_EQ(run({"emulate", path("absent.ptx")}).exit.code, 2);
 }
 
+TEST_F(EmulateCommand, FilesThatAreNoPtxAreToldWhatTheyAre) {
+  const std::string source = path("scale.cu");
+  ASSERT_TRUE(write_whole_file(source, "__global__ void scale(float* x) { x[threadIdx.x] *= 2; }\n").ok());
+  const ProcessOutcome cuda = run({"emulate", source, "--target", "sm_120a"});
+  EXPECT_EQ(cuda.exit.code, 2);
+  EXPECT_THAT(cuda.error_output, HasSubstr(source + " is CUDA source, allowed is PTX"));
+  EXPECT_THAT(cuda.error_output, HasSubstr("nvcc -ptx -arch=sm_120a " + source + " -o " + path("scale.ptx")));
+  ASSERT_TRUE(write_whole_file(path("k.cubin"), "\x7f" "ELF\2\1 .version 8.0").ok());
+  const ProcessOutcome cubin = run({"emulate", path("k.cubin")});
+  EXPECT_EQ(cubin.exit.code, 2);
+  EXPECT_THAT(cubin.error_output, HasSubstr("is a binary (a cubin or an object file), allowed is PTX"));
+  ASSERT_TRUE(write_whole_file(path("notes"), "hello\n").ok());
+  EXPECT_THAT(run({"emulate", path("notes"), "--coverage"}).error_output, HasSubstr("notes is not PTX: allowed is PTX"));
+}
+
 TEST_F(EmulateCommand, SwitchesOfStrictnessWork) {
   const std::string reads =
       write_ptx("reads.ptx",

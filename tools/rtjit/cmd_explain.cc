@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "tools/rtjit/command.h"
@@ -169,6 +170,28 @@ void print_table(const ExplainReport& report) {
   fmt::print("   (~ predicted)\n");
 }
 
+// Variants of other targets in one line, as long as another one serves: "gemm1, gemm2: stream, wgmma are for other
+// targets; mma serves". What else keeps a variant from serving is told in full.
+void print_notes(const std::vector<ExplainNote>& notes) {
+  std::map<std::string, std::vector<std::string>> variants;  // by stage
+  std::map<std::string, std::string> serving;
+  for (const ExplainNote& note : notes) {
+    if (!note.other_target || note.serving.empty()) {
+      fmt::print("{}\n", note.text);
+    } else {
+      variants[note.stage].push_back(note.variant);
+      serving[note.stage] = note.serving;
+    }
+  }
+  std::map<std::string, std::vector<std::string>> stages;  // by what is said of them
+  for (const auto& [stage, names] : variants) {
+    stages[fmt::format("{} {} for other targets; {} serves", join(names, ", "), names.size() == 1 ? "is" : "are",
+                       serving[stage])]
+        .push_back(stage);
+  }
+  for (const auto& [said, of] : stages) fmt::print("{}: {}\n", join(of, ", "), said);
+}
+
 void print_report(const ProblemScope& scope, const ExplainReport& report) {
   fmt::print("bucket {} ({})\n\n", with_thousands(report.bucket), scope.tmpl->bucket_scalar);
   if (report.entries.size() == 1 || (!scope.filter.empty() && report.entries.size() <= 4)) {
@@ -176,7 +199,7 @@ void print_report(const ProblemScope& scope, const ExplainReport& report) {
   } else {
     print_table(report);
   }
-  for (const std::string& note : report.notes) fmt::print("{}\n", note);
+  print_notes(report.notes);
 }
 
 int run(const ExplainOptions& options) {
@@ -221,7 +244,7 @@ int run(const ExplainOptions& options) {
     nlohmann::json out = nlohmann::json::array();
     for (const ExplainReport& report : reports) {
       for (const ExplainEntry& entry : report.entries) out.push_back(to_json(entry, report.bucket));
-      for (const std::string& note : report.notes) fmt::print(stderr, "{}\n", note);
+      for (const ExplainNote& note : report.notes) fmt::print(stderr, "{}\n", note.text);
     }
     fmt::print("{}\n", out.dump(1));
     return 0;

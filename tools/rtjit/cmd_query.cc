@@ -49,15 +49,8 @@ Result<Answer> default_answer(const ProblemScope& scope, const Stage& stage, int
 
 Result<Answer> answer_for(const ScopeContext& context, const Stage& stage, int64_t bucket) {
   const ProblemScope& scope = context.scope;
-  LookupRequest request;
-  request.template_name = scope.tmpl->name;
-  request.template_hash = scope.tmpl->content_hash;
-  request.problem = scope.problem.canonical();
-  request.stage = stage.name;
-  request.bucket = bucket;
-  request.target = scope.target.name();
-  request.sku = scope.sku;
-  auto found = lookup_winner(*context.store, request);
+  auto found = lookup_winner(
+      *context.store, make_lookup(*scope.tmpl, scope.problem, stage, bucket, scope.target.name(), scope.sku));
   if (!found) return found.error();
   if (!found->has_value()) return default_answer(scope, stage, bucket);
   Answer answer;
