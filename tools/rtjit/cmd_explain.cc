@@ -221,6 +221,7 @@ int run(const ExplainOptions& options) {
   request.progress = [&](int64_t done, int64_t total) {
     if (total == 0) return;  // all is known
     if (done == 0) {
+      progress.end();  // of the stage before
       progress.begin("compiling", total);
     } else {
       progress.update("compiling", done, total);
