@@ -7,7 +7,7 @@
 # The folder holds what was built anywhere (cmake --preset portable): lib/librtjit.so.0 (or librtjit.so.0), and the package
 # in python/ (python/rtjit with its extension module, or python/rtjit-*.whl, or neither where `import rtjit` works already).
 # pytest must be importable; whatever else is in python/ is. Logs and JSON go to OUT_FOLDER; the summary is printed last and
-# is OUT_FOLDER/summary.txt. Exit code: how many steps failed. About 150 s; each step has a limit. The environment chooses:
+# is OUT_FOLDER/summary.txt. Exit code: how many steps failed. 100 s on an H100; each step has a limit. The environment chooses:
 #   STEPS   "where tests gpu example first host"  which steps, in this order
 #   PYTHON  "python3"
 #   DB      ""     a database that `rtjit tune` filled, which is copied; none: the default configs, compiled once
@@ -141,6 +141,9 @@ for phase in ("decode", "prefill"):
           f"model {row['transformers_ms']:.3f} -> {row['rtjit_ms']:.3f} ms ({row['transformers_ms'] / row['rtjit_ms']:.2f}x), "
           f"one layer's experts {row['experts_transformers_ms']:.3f} -> {row['experts_rtjit_ms']:.3f} ms "
           f"({row['experts_transformers_ms'] / row['experts_rtjit_ms']:.2f}x)")
+    old, new = row["experts_in_graph_transformers_ms"], row["experts_in_graph_rtjit_ms"]
+    if old and new:
+        print(f"{phase:8} a layer's experts in a CUDA graph {1e3 * old:.1f} -> {1e3 * new:.1f} us ({old / new:.2f}x)")
 PYTHON
   done
   for file in "$OUT"/first_*.out "$OUT"/host.out; do
