@@ -4,13 +4,15 @@
     python examples/gpt_oss.py --size tiny --device cpu    # anywhere, with RTJIT_LIBRARY=librtjit_emulated.so
 
 The weights are random MXFP4 codes and scales. The reference is the model as transformers runs it, with the same weights
-dequantised to bfloat16 (which is exact). Logits are compared with the experts that the reference chose. Times are medians; each forward pass ends with a synchronisation.
+dequantised to bfloat16 (which is exact). Logits are compared with the experts that the reference chose. Times are medians; each
+forward pass ends with a synchronisation. On a GPU all layers' experts are timed in one CUDA graph as well, without the host.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import statistics
 import sys
@@ -139,11 +141,42 @@ def measure(model, arguments, routing) -> dict:
     }
 
 
-def experts_only(layer, arguments, tokens: int) -> float:
-    """One layer's experts alone, with the routing of random tokens."""
-    x = torch.randn(tokens, layer.router.hidden_dim, device=arguments.device, dtype=torch.bfloat16)
-    _, weights, ids = layer.router(x)
-    return milliseconds(lambda: layer.experts(x, ids, weights), arguments.device, arguments.repeat)
+def experts_only(model, arguments, tokens: int) -> dict:
+    """One layer's experts alone, with the routing of random tokens; and each layer's one after the other in a CUDA graph."""
+    generator = torch.Generator(arguments.device).manual_seed(2)
+    x = torch.randn(tokens, model.config.hidden_size, device=arguments.device, generator=generator).bfloat16()
+    calls = []
+    for layer in model.model.layers:
+        _, weights, ids = layer.mlp.router(x)
+        calls.append(functools.partial(layer.mlp.experts, x, ids, weights))
+    times = {"eager": milliseconds(calls[0], arguments.device, arguments.repeat), "graph": None}
+    if arguments.device.startswith("cuda"):
+        try:
+            times["graph"] = graph_milliseconds(calls, arguments)
+        except RuntimeError as error:
+            print(f"experts cannot be captured in a CUDA graph: {error}", file=sys.stderr)
+    return times
+
+
+def graph_milliseconds(calls, arguments, replays: int = 10) -> float:
+    """Per call, of a graph of all calls."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            for call in calls:
+                call()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for call in calls:
+            call()
+
+    def work():
+        for _ in range(replays):
+            graph.replay()
+
+    return milliseconds(work, arguments.device, arguments.repeat) / (replays * len(calls))
 
 
 def relative_error(new: torch.Tensor, old: torch.Tensor) -> float:
@@ -166,11 +199,10 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.layers:
         size["num_hidden_layers"] = arguments.layers
     model, checkpoint = random_model(size, arguments.device)
-    layer = model.model.layers[0].mlp
     tokens = {"decode": arguments.batch, "prefill": arguments.batch * arguments.prefill}
     routing = Routing()
     before = measure(model, arguments, routing.record(model))
-    experts_before = {phase: experts_only(layer, arguments, count) for phase, count in tokens.items()}
+    experts_before = {phase: experts_only(model, arguments, count) for phase, count in tokens.items()}
 
     start = time.perf_counter()
     replaced = rtjit.torch.replace_experts(model, checkpoint, max_tokens=max(tokens.values()))
@@ -178,9 +210,9 @@ def main(argv: list[str] | None = None) -> int:
     replacing = time.perf_counter() - start
 
     after = measure(model, arguments, routing.replay(model))
-    experts_after = {phase: experts_only(layer, arguments, count) for phase, count in tokens.items()}
+    experts_after = {phase: experts_only(model, arguments, count) for phase, count in tokens.items()}
 
-    kernel = layer.experts.experts.kernel
+    kernel = model.model.layers[0].mlp.experts.experts.kernel
     report = {
         "device": kernel.library.device_name, "size": arguments.size, "layers": replaced, "batch": arguments.batch,
         "prompt": arguments.prefill, "experts_of_transformers": getattr(model.config, "_experts_implementation", None) or "eager",
@@ -196,8 +228,10 @@ def main(argv: list[str] | None = None) -> int:
             "same_next_token": (new[:, -1].argmax(-1) == old[:, -1].argmax(-1)).float().mean().item(),
             "transformers_ms": before[f"{phase}_ms"],
             "rtjit_ms": after[f"{phase}_ms"],
-            "experts_transformers_ms": experts_before[phase],
-            "experts_rtjit_ms": experts_after[phase],
+            "experts_transformers_ms": experts_before[phase]["eager"],
+            "experts_rtjit_ms": experts_after[phase]["eager"],
+            "experts_in_graph_transformers_ms": experts_before[phase]["graph"],
+            "experts_in_graph_rtjit_ms": experts_after[phase]["graph"],
         }
     report["prefill"]["free_logits_relative_error"] = relative_error(
         after["free_prefill_logits"], before["free_prefill_logits"]
@@ -205,17 +239,26 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.json:
         print(json.dumps(report, indent=2))
     else:
-        print(f"{report['device']}: gpt-oss-{arguments.size}, {replaced} layers, random weights, batch {arguments.batch}, ", end="")
+        print(
+            f"{report['device']}: gpt-oss-{arguments.size}, {replaced} layers, random weights, batch {arguments.batch}, ",
+            end="",
+        )
         print(f"prompt of {arguments.prefill} tokens; experts replaced in {replacing:.1f} s")
         print(f"experts of a decode step: transformers' {report['experts_of_transformers']}; {report['provenance']}")
         for phase in ("decode", "prefill"):
             row = report[phase]
-            print(f"{phase:8} logits differ by {row['logits_relative_error']:.2e} (relative, with the same experts chosen), ", end="")
+            print(
+                f"{phase:8} logits differ by {row['logits_relative_error']:.2e} (relative, with the same experts chosen), ",
+                end="",
+            )
             print(f"next tokens that agree: {100 * row['same_next_token']:.0f} %")
             for what, old, new in (
                 ("model", row["transformers_ms"], row["rtjit_ms"]),
                 ("one layer's experts", row["experts_transformers_ms"], row["experts_rtjit_ms"]),
+                ("the same in a graph", row["experts_in_graph_transformers_ms"], row["experts_in_graph_rtjit_ms"]),
             ):
+                if old is None or new is None:
+                    continue
                 print(f"{phase:8} {what:20} transformers {old:10.3f} ms   librtjit {new:10.3f} ms   {old / new:6.2f}x")
     # bfloat16 roundings in other places, over all layers.
     limit = 5e-2

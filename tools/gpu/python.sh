@@ -7,8 +7,8 @@
 # The folder holds what was built anywhere (cmake --preset portable): lib/librtjit.so.0 (or librtjit.so.0), and the package
 # in python/ (python/rtjit with its extension module, or python/rtjit-*.whl, or neither where `import rtjit` works already).
 # pytest must be importable; whatever else is in python/ is. Logs and JSON go to OUT_FOLDER; the summary is printed last and
-# is OUT_FOLDER/summary.txt. Exit code: how many steps failed. Under 150 s; each step has a limit. The environment chooses:
-#   STEPS   "where tests gpu torch example first host"  which steps, in this order
+# is OUT_FOLDER/summary.txt. Exit code: how many steps failed. 100 s on an H100; each step has a limit. The environment chooses:
+#   STEPS   "where tests gpu example first host"  which steps, in this order
 #   PYTHON  "python3"
 #   DB      ""     a database that `rtjit tune` filled, which is copied; none: the default configs, compiled once
 #   LAYERS  "4"    of the example's model, of gpt-oss-20b's widths
@@ -21,7 +21,7 @@ BIN=$(cd "$1" && pwd) || exit 2
 mkdir -p "$2" || exit 2
 OUT=$(cd "$2" && pwd)
 TREE=$(cd "$(dirname "$0")/../.." && pwd)
-STEPS=${STEPS:-"where tests gpu torch example first host"}
+STEPS=${STEPS:-"where tests gpu example first host"}
 PYTHON=${PYTHON:-python3}
 WORK=$(mktemp -d) || exit 2
 trap 'rm -rf "$WORK"' EXIT
@@ -55,7 +55,12 @@ step() {
   return $code
 }
 count() { [ "$1" -eq 0 ] || FAILED=$((FAILED + 1)); }
-tests() { (cd "$TREE/tests/python" && step "$1" "$2" "$PYTHON" -m pytest -q -rs --tb=short -p no:cacheprovider "$3_test.py"); }
+# tests NAME LIMIT FILE...: in one process, so that PyTorch is imported and kernels are compiled once.
+tests() {
+  suite=$1 limit=$2
+  shift 2
+  (cd "$TREE/tests/python" && step "$suite" "$limit" "$PYTHON" -m pytest -q -rs --tb=short --durations=8 -p no:cacheprovider "$@")
+}
 
 for what in $STEPS; do
   case $what in
@@ -76,17 +81,11 @@ PYTHON
       count $?
       ;;
     tests)
-      for suite in library kernel frozen; do
-        tests "tests_$suite" 40 "$suite"
-        count $?
-      done
-      ;;
-    gpu)
-      tests tests_gpu 90 gpu
+      tests tests 90 library_test.py kernel_test.py frozen_test.py torch_test.py
       count $?
       ;;
-    torch)
-      tests tests_torch 60 torch
+    gpu)
+      tests tests_gpu 90 gpu_test.py
       count $?
       ;;
     example)
@@ -109,7 +108,7 @@ PYTHON
       count $?
       ;;
     *)
-      echo "unknown step $what; known are: where tests gpu torch example first host" >&2
+      echo "unknown step $what; known are: where tests gpu example first host" >&2
       exit 2
       ;;
   esac
@@ -119,7 +118,7 @@ done
   echo "== steps"
   cat "$OUT/steps.txt"
   [ ! -f "$OUT/where.out" ] || { echo "== where"; cat "$OUT/where.out"; }
-  for file in "$OUT"/tests_*.out; do
+  for file in "$OUT"/tests*.out; do
     [ -f "$file" ] || continue
     echo "== $(basename "$file" .out): $(tail -n 1 "$file")"
     grep -E '^(SKIPPED|FAILED|ERROR|E  )' "$file" | cut -c 1-300 | head -30
@@ -142,6 +141,9 @@ for phase in ("decode", "prefill"):
           f"model {row['transformers_ms']:.3f} -> {row['rtjit_ms']:.3f} ms ({row['transformers_ms'] / row['rtjit_ms']:.2f}x), "
           f"one layer's experts {row['experts_transformers_ms']:.3f} -> {row['experts_rtjit_ms']:.3f} ms "
           f"({row['experts_transformers_ms'] / row['experts_rtjit_ms']:.2f}x)")
+    old, new = row["experts_in_graph_transformers_ms"], row["experts_in_graph_rtjit_ms"]
+    if old and new:
+        print(f"{phase:8} a layer's experts in a CUDA graph {1e3 * old:.1f} -> {1e3 * new:.1f} us ({old / new:.2f}x)")
 PYTHON
   done
   for file in "$OUT"/first_*.out "$OUT"/host.out; do
