@@ -24,6 +24,13 @@ constexpr const char* kHowToGet =
     "NVRTC 12.8 or newer is needed: install a CUDA toolkit, or `pip install nvidia-cuda-nvrtc` (CUDA 13) or "
     "`pip install nvidia-cuda-nvrtc-cu12` (CUDA 12), or set RTJIT_NVRTC to the file libnvrtc.so.*";
 
+// NVRTC opens this library of builtins by its bare name, which the loader finds for a toolkit, but not in
+// NVIDIA's wheels, nor beside a copy of NVRTC elsewhere. Once it is loaded, its name is enough.
+std::string companion_of(const std::string& nvrtc, int major, int minor) {
+  std::string name = fmt::format("libnvrtc-builtins.so.{}.{}", major, minor);
+  return (std::filesystem::path(nvrtc).parent_path() / name).string();
+}
+
 }  // namespace
 
 struct Nvrtc::Functions {
@@ -92,10 +99,17 @@ Result<std::shared_ptr<Nvrtc>> Nvrtc::load(const std::string& file) {
   if (!functions->bind() || functions->version(&loaded->major_, &loaded->minor_) != kSuccess)
     return make_error(ErrorCode::unavailable, "{}: not NVRTC, or one without cubin output", loaded->path_);
   if (std::pair(loaded->major_, loaded->minor_) < std::pair(12, 8)) {
-    return make_error(ErrorCode::compiler_too_old, "{}: version {}.{} is too old, 12.8 or later is needed", loaded->path_,
-                      loaded->major_, loaded->minor_);
+    return make_error(ErrorCode::compiler_too_old, "{}: version {}.{} is too old, 12.8 or later is needed",
+                      loaded->path_, loaded->major_, loaded->minor_);
   }
   loaded->functions_ = std::move(functions);
+  // Where it does not lie beside NVRTC, NVRTC finds it by itself, or says that it does not.
+  const std::string companion = companion_of(loaded->path_, loaded->major_, loaded->minor_);
+  std::error_code error;
+  if (std::filesystem::exists(companion, error)) {
+    Result<Dylib> opened = Dylib::open(companion, Dylib::Lifetime::stays);
+    if (!opened) return opened.error();
+  }
   return loaded;
 }
 
@@ -115,15 +129,14 @@ Result<std::shared_ptr<const Nvrtc>> Nvrtc::open() {
   std::string message = fmt::format("NVRTC {}. Looked at:\n  {}", too_old ? "is too old" : "was not found",
                                     join(search.places, "\n  "));
   if (!refused.empty()) message += "\nFound but not usable:\n  " + join(refused, "\n  ");
-  return make_error(too_old ? ErrorCode::compiler_too_old : ErrorCode::no_compiler, "{}\n{}", message, kHowToGet);
+  return make_error(too_old ? ErrorCode::compiler_too_old : ErrorCode::no_compiler, "{}\n{}", message,
+                    kHowToGet);
 }
 
 Result<std::shared_ptr<const Nvrtc>> Nvrtc::fresh_copy() const {
   namespace fs = std::filesystem;
-  // The copy does not lie beside its companion library, so that one is loaded first.
-  std::string builtins = fmt::format("libnvrtc-builtins.so.{}.{}", major_, minor_);
-  Result<Dylib> companion =
-      Dylib::open((fs::path(path_).parent_path() / builtins).string(), Dylib::Lifetime::stays);
+  // The companion must be there: load() finds none beside the copy.
+  Result<Dylib> companion = Dylib::open(companion_of(path_, major_, minor_), Dylib::Lifetime::stays);
   if (!companion) return companion.error();
   std::error_code error;
   std::string file = (fs::temp_directory_path(error) / "rtjit-nvrtc-XXXXXX").string();

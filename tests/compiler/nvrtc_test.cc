@@ -1,5 +1,6 @@
 #include "compiler/nvrtc.h"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 
 #include <filesystem>
@@ -81,6 +82,24 @@ TEST_F(Nvrtc_, FreshCopyIsAnInstanceOfItsOwn) {
   ASSERT_TRUE(one.ok() && two.ok());
   EXPECT_TRUE(two->ok) << two->log;
   EXPECT_EQ(one->ptx, two->ptx);
+}
+
+// As in NVIDIA's wheels: the loader does not look there, and NVRTC could not compile.
+TEST_F(Nvrtc_, LoadsTheBuiltinsThatLieBesideIt) {
+  const fs::path folder = fs::path(testing::TempDir()) / "rtjit_nvrtc_beside", original = nvrtc_->path();
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  const std::string builtins = fmt::format("libnvrtc-builtins.so.{}.{}", nvrtc_->major(), nvrtc_->minor());
+  if (!fs::exists(original.parent_path() / builtins))
+    GTEST_SKIP() << "no " << builtins << " beside " << original;
+  for (const std::string& name : {original.filename().string(), builtins})
+    fs::copy_file(original.parent_path() / name, folder / name);
+  ScopedEnvironment environment("RTJIT_NVRTC", (folder / original.filename()).string());
+  auto opened = Nvrtc::open();
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  EXPECT_EQ(fs::path((*opened)->path()).parent_path(), folder);
+  EXPECT_NE(dlopen((folder / builtins).c_str(), RTLD_NOW | RTLD_NOLOAD), nullptr) << dlerror();
+  fs::remove_all(folder);  // what is loaded stays
 }
 
 TEST(NvrtcSearch, MissingFileSaysWhereItLookedAndHowToGetIt) {
