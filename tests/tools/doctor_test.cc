@@ -59,6 +59,7 @@ TEST_F(DoctorCommand, WhyTheGpuCannotBeUsedIsNamedByItsStatus) {
   const auto none = gpu(0, "0", "0");
   EXPECT_EQ(none["state"], "note");
   EXPECT_TRUE(starts_with(none, "no_gpu")) << none;
+  EXPECT_NE(none["found"].get<std::string>().find("CUDA_VISIBLE_DEVICES"), std::string::npos) << none;
   const auto old = gpu(1, "803", "1");
   EXPECT_EQ(old["state"], "problem");
   EXPECT_TRUE(starts_with(old, "driver_too_old")) << old;

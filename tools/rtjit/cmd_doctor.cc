@@ -103,7 +103,7 @@ class Doctor {
     auto count = cuda_device_count();
     if (!count || *count == 0) {
       const ErrorCode code = count ? ErrorCode::no_gpu : count.error().code;
-      const std::string found = fmt::format("{}: {}", to_string(code), count ? "the driver offers none" : count.error().message);
+      const std::string found = fmt::format("{}: {}", to_string(code), count ? "the driver sees none (check nvidia-smi and CUDA_VISIBLE_DEVICES; in a container: --gpus all)" : count.error().message);
       // A machine without a GPU is as it should be; one whose driver or GPU does not work is not.
       if (code == ErrorCode::no_gpu || code == ErrorCode::unavailable) {
         return note("GPU", found, "tune, explain, check and pack work for any --target without one; launching kernels needs one");
