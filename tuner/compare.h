@@ -24,4 +24,6 @@ struct Comparison {
 Comparison compare_output(const HostTensor& shape, std::span<const unsigned char> reference,
                           std::span<const unsigned char> output, const VerifySpec& limits);
 
+bool same_bytes(std::span<const unsigned char> a, std::span<const unsigned char> b);
+
 }  // namespace rtjit

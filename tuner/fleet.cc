@@ -120,6 +120,9 @@ void merge(const TuneReport& part, TuneReport* sum) {
   sum->compiled += part.compiled;
   sum->reused_binaries += part.reused_binaries;
   for (const auto& [phase, ms] : part.phase_ms) sum->phase_ms[phase] += ms;
+  for (const auto& [phase, parts] : part.parts_ms) {
+    for (const auto& [name, ms] : parts) sum->parts_ms[phase][name] += ms;
+  }
   sum->total_ms = std::max(sum->total_ms, part.total_ms);
   for (const std::string& warning : part.warnings) {
     bool said = std::find(sum->warnings.begin(), sum->warnings.end(), warning) != sum->warnings.end();

@@ -7,13 +7,15 @@
 #include <numbers>
 
 #include "base/float_formats.h"
+#include "base/parallel.h"
 
 namespace rtjit {
 namespace {
 
 // Weights of a large model have gigabytes: past this many bytes a fill repeats itself (with an odd period, so
-// that rows do not look alike).
+// that rows do not look alike), and only the first period is kept.
 constexpr size_t kPeriod = (size_t{16} << 20) - 37;
+constexpr size_t kDrawsAtOnce = size_t{1} << 17;  // by one thread
 
 bool is_integer(DType dtype) {
   return dtype == DType::u8 || dtype == DType::i8 || dtype == DType::i16 || dtype == DType::i32 ||
@@ -93,35 +95,39 @@ class Options {
   const std::vector<int64_t>& values_;
 };
 
-// Repeats the first `filled` bytes over the rest.
-void repeat(std::vector<unsigned char>* data, size_t filled) {
-  for (size_t at = filled; at < data->size(); at += filled) {
-    std::memcpy(data->data() + at, data->data(), std::min(filled, data->size() - at));
-  }
+// Calls set(random, i) for i in 0 .. count - 1, each of which draws once: shared out among threads, with the
+// results of one loop.
+template <typename Set>
+void draw_each(const Random& random, size_t count, const Set& set) {
+  parallel_for(count, kDrawsAtOnce, [&](size_t begin, size_t end) {
+    Random mine = random.after(begin);
+    for (size_t i = begin; i < end; ++i) set(mine, i);
+  });
 }
 
-void fill_bytes(Random* random, int low, int high, std::vector<unsigned char>* data) {
-  size_t head = std::min(data->size(), kPeriod);
+void fill_bytes(const Random& random, int low, int high, HostTensor* tensor) {
+  std::vector<unsigned char>& data = tensor->data;
+  data.resize(std::min(static_cast<size_t>(tensor->bytes()), kPeriod));
   if (low == 0 && high == 255) {
-    for (size_t at = 0; at < head; at += 8) {
-      uint64_t word = random->next();
-      std::memcpy(data->data() + at, &word, std::min<size_t>(8, head - at));
-    }
+    draw_each(random, (data.size() + 7) / 8, [&](Random& mine, size_t i) {
+      const uint64_t word = mine.next();
+      std::memcpy(data.data() + 8 * i, &word, std::min<size_t>(8, data.size() - 8 * i));
+    });
   } else {
-    for (size_t at = 0; at < head; ++at) {
-      (*data)[at] = static_cast<unsigned char>(low + random->below(high - low + 1));
-    }
+    draw_each(random, data.size(), [&](Random& mine, size_t i) {
+      data[i] = static_cast<unsigned char>(low + mine.below(high - low + 1));
+    });
   }
-  repeat(data, head);
 }
 
-// Calls `draw` for every element, or for the first few million and repeats.
+// `draw` makes one element of one draw.
 template <typename Draw>
-void fill_elements(HostTensor* tensor, const Draw& draw) {
-  size_t size = static_cast<size_t>(bytes_of(tensor->dtype));
-  size_t head = std::min(tensor->data.size(), kPeriod / size * size);
-  for (size_t at = 0; at < head; at += size) set_element(tensor->dtype, tensor->data.data() + at, draw());
-  repeat(&tensor->data, head);
+void fill_elements(const Random& random, const Draw& draw, HostTensor* tensor) {
+  const size_t size = static_cast<size_t>(bytes_of(tensor->dtype));
+  tensor->data.resize(std::min(static_cast<size_t>(tensor->bytes()), kPeriod / size * size));
+  draw_each(random, tensor->data.size() / size, [&](Random& mine, size_t i) {
+    set_element(tensor->dtype, tensor->data.data() + i * size, draw(mine));
+  });
 }
 
 void fill_choices(Random* random, int64_t count, int64_t first, int pattern, HostTensor* tensor) {
@@ -187,18 +193,24 @@ Status fill_tensor(const ArgumentSpec& spec, const Options& options, Random* ran
     return {};
   };
   double a = 0, b = 0;
-  if (kind == "zero" || (kind.empty() && integers)) return {};
+  if (kind == "zero" || (kind.empty() && integers)) {
+    tensor->data.resize(std::min(static_cast<size_t>(tensor->bytes()), kPeriod));
+    return {};
+  }
   if (kind == "bytes") {
     if (Status s = option("low", 0, &a); !s) return s;
     if (Status s = option("high", 255, &b); !s) return s;
-    fill_bytes(random, static_cast<int>(a), static_cast<int>(b), &tensor->data);
+    fill_bytes(*random, static_cast<int>(a), static_cast<int>(b), tensor);
     return {};
   }
   if (kind == "normal" || kind.empty()) {
     if (Status s = option("mean", 0, &a); !s) return s;
     if (Status s = option("std", 1, &b); !s) return s;
     const std::vector<float>& normals = normal_table();
-    fill_elements(tensor, [&] { return a + b * static_cast<double>(normals[random->next() & 0xFFFF]); });
+    const auto draw = [&](Random& mine) {
+      return a + b * static_cast<double>(normals[mine.next() & 0xFFFF]);
+    };
+    fill_elements(*random, draw, tensor);
     return {};
   }
   if (kind == "range") {
@@ -206,11 +218,13 @@ Status fill_tensor(const ArgumentSpec& spec, const Options& options, Random* ran
     if (Status s = option("high", 1, &b); !s) return s;
     int64_t first = static_cast<int64_t>(a),
             count = std::max<int64_t>(1, static_cast<int64_t>(b) - first + 1);
-    fill_elements(tensor, [&] {
-      return integers ? static_cast<double>(first + random->below(count)) : a + (b - a) * random->uniform();
-    });
+    const auto draw = [&](Random& mine) {
+      return integers ? static_cast<double>(first + mine.below(count)) : a + (b - a) * mine.uniform();
+    };
+    fill_elements(*random, draw, tensor);
     return {};
   }
+  tensor->data.resize(static_cast<size_t>(tensor->bytes()));
   if (kind == "choice") {
     if (Status s = option("count", 0, &a); !s) return s;
     if (Status s = option("first", 0, &b); !s) return s;
@@ -348,7 +362,6 @@ Result<std::vector<HostTensor>> draw_inputs(const LaunchPlan& plan, const Proble
       dense = tensor.stride[d] * std::max<int64_t>(tensor.shape[d], 1);
     }
     if (!tensor.is_output) {
-      tensor.data.assign(static_cast<size_t>(tensor.bytes()), 0);
       // Each argument has its own stream of draws, so that adding one does not change the others.
       Random random(input.seed * 0x9E3779B97F4A7C15ull + static_cast<uint64_t>(text_value(spec.name)));
       Status status = fill_tensor(spec, Options(plan, spec.fill, values), &random, input.pattern, &tensor);
@@ -392,7 +405,7 @@ double element_value(DType dtype, const unsigned char* at) {
 }
 
 uint64_t Random::next() {
-  state_ += 0x9E3779B97F4A7C15ull;
+  state_ += kStep;
   uint64_t z = state_;
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;

@@ -38,7 +38,7 @@ struct InputCase {
   std::string text() const;  // "tokens=33 seed=1 pattern=2", for messages
 };
 
-// A tensor in host memory. `data` covers every stride.
+// A tensor in host memory.
 struct HostTensor {
   std::string_view name;  // lives in the template
   int argument = -1;      // index into Template::arguments
@@ -46,8 +46,10 @@ struct HostTensor {
   int rank = 0;
   std::array<int64_t, 4> shape{}, stride{};  // stride in elements, always filled in
   bool is_output = false;
-  std::vector<unsigned char> data;  // empty for outputs
-  int64_t bytes() const;            // that the device needs, gaps between rows included
+  // The contents, gaps between rows included, empty for outputs. Of large tensors only the first few million
+  // bytes, which repeat over the rest.
+  std::vector<unsigned char> data;
+  int64_t bytes() const;  // that the device needs, gaps between rows included
   int64_t elements() const;
   int64_t columns() const;                // extent of the last dimension, 1 for rank 0
   int64_t rows() const;                   // elements() / columns()
@@ -68,10 +70,13 @@ class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed) {}
   uint64_t next();
+  // What this one will be after so many draws, of any of the kinds here.
+  Random after(uint64_t draws) const { return Random(state_ + draws * kStep); }
   double uniform();              // [0, 1)
   int64_t below(int64_t count);  // 0 .. count - 1; count > 0
 
  private:
+  static constexpr uint64_t kStep = 0x9E3779B97F4A7C15ull;
   uint64_t state_;
 };
 

@@ -43,6 +43,7 @@ class Judge {
   // Only with a device.
   Result<Measurer*> measurer();
   double load_ms() const { return measurer_ ? measurer_->load_ms() : 0; }  // see Measurer
+  PhaseParts parts_ms() const { return measurer_ ? measurer_->parts_ms() : PhaseParts(); }
   Result<PipelineSpec> pipeline_spec(const Chosen& chosen);
 
  private:

@@ -10,6 +10,7 @@
 #include "cache/records.h"
 #include "compiler/compile.h"
 #include "templates/manifest.h"
+#include "tuner/part_times.h"
 #include "tuner/samples.h"
 #include "tuner/verify.h"
 
@@ -51,6 +52,8 @@ class Measurer {
   virtual Result<std::vector<Measurement>> measure(const MeasureJob& job) = 0;
   // Time that it took to bring binaries onto the device and load them.
   virtual double load_ms() const { return 0; }
+  // What its time went to, by phase of the run and part of the work.
+  virtual PhaseParts parts_ms() const { return {}; }
   virtual Result<VerifyOutcome> verify(const PipelineSpec& candidate, int64_t bucket) = 0;
 };
 

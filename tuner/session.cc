@@ -305,6 +305,7 @@ Result<TuneReport> Session::run() {
   run_.report.reused_binaries = run_.binaries.reused();
   run_.report.phase_ms[TunePhase::compile] = run_.compiles.compile_ms();
   run_.report.phase_ms[TunePhase::load] = run_.judge.load_ms();
+  run_.report.parts_ms = run_.judge.parts_ms();
   run_.report.total_ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
   return std::move(run_.report);
 }
@@ -321,6 +322,8 @@ const char* to_string(TunePhase phase) {
       return "predict";
     case TunePhase::wait:
       return "wait";
+    case TunePhase::setup:
+      return "setup";
     case TunePhase::load:
       return "load";
     case TunePhase::measure:

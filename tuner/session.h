@@ -18,6 +18,7 @@
 #include "runtime/device.h"
 #include "templates/manifest.h"
 #include "tuner/candidates.h"
+#include "tuner/part_times.h"
 #include "tuner/problem_scope.h"
 #include "tuner/strategy.h"
 
@@ -42,10 +43,11 @@ struct TuneLimits {
 };
 
 // Where the time goes. All but `compile` are parts of the run's own time: `wait` is that in which nothing
-// could be measured because a compile was not done, `load` is what loading binaries on the device took (it is
+// could be measured because a compile was not done, `setup` that in which the measuring worker was started
+// and the problem's weights were brought onto the device, `load` is what loading binaries there took (it is
 // also part of `measure` and `verify`). `compile` is the processor time of all compiler threads, most of
 // which passes while something else is measured.
-enum class TunePhase { enumerate, compile, predict, wait, load, measure, verify };
+enum class TunePhase { enumerate, compile, predict, wait, setup, load, measure, verify };
 const char* to_string(TunePhase phase);
 
 // A part of a run that is shared out: piece `index` (from 0) of `count`. A piece of work is one stage in one
@@ -137,6 +139,7 @@ struct TuneReport {
   std::vector<StageReport> stages;
   int compiled = 0, reused_binaries = 0;
   std::map<TunePhase, double> phase_ms;
+  PhaseParts parts_ms;  // what some of them consist of
   double total_ms = 0;
   std::vector<std::string> warnings;
   bool cancelled = false;    // what is reported so far is kept; running again goes on from there

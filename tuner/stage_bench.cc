@@ -119,7 +119,10 @@ Status StageBench::measure_on_device(const Batch& batch, std::vector<Prospect>* 
 
 Status StageBench::run_job(std::span<const size_t> indices, int samples, double* fastest,
                            std::vector<Prospect>* prospects) {
-  auto worker = run_.judge.measurer();
+  auto worker = [&] {
+    TuningRun::PhaseTimer timer(run_, TunePhase::setup);
+    return run_.judge.measurer();
+  }();
   if (!worker) return worker.error();
   MeasureJob job;
   job.bucket = bucket_;

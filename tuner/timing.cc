@@ -52,6 +52,7 @@ Result<std::unique_ptr<StageTimer>> StageTimer::create(Workbench& bench, const L
     if (!memory) return memory.error();
     timer->packed_copies_.push_back(std::move(*memory));
   }
+  const PartTimes::Span span = bench.times().span("inputs");
   for (int set = 0; set < rotation.sets; ++set) {
     InputCase input;
     input.value = bucket;
@@ -110,11 +111,14 @@ Result<Sample> StageTimer::sample(const Pipeline& pipeline) {
     const GuardedMemory* packed = copy == 0 ? nullptr : &packed_copies_[copy - 1];
     return bench_.launch(pipeline, arguments_[set], workspaces_[set], stream, only_stage, packed);
   };
-  for (size_t set = 0; set < arguments_.size(); ++set) {
-    if (Status s = launch(set, stream_, -1); !s) return s.error();
+  {
+    const PartTimes::Span span = bench_.times().span("whole pipeline");
+    for (size_t set = 0; set < arguments_.size(); ++set) {
+      if (Status s = launch(set, stream_, -1); !s) return s.error();
+    }
+    if (Status s = device.synchronize(stream_); !s) return s.error();
   }
-  if (Status s = device.synchronize(stream_); !s) return s.error();
-
+  const PartTimes::Span span = bench_.times().span("stage");
   auto graph = device.capture([&](StreamHandle stream) -> Status {
     for (int repeat = 0; repeat < repeats(); ++repeat) {
       for (size_t set = 0; set < arguments_.size(); ++set) {

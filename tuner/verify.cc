@@ -33,6 +33,11 @@ bool may_be_zero(const std::vector<HostTensor>& tensors, const VerifySpec& spec)
   return empty_input || !any_output;
 }
 
+bool same_outputs(const OutputBytes& a, const OutputBytes& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const auto& x, const auto& y) { return same_bytes(x, y); });
+}
+
 }  // namespace
 
 const char* to_string(VerifyStep step) {
@@ -47,31 +52,63 @@ const char* to_string(VerifyStep step) {
   return "";
 }
 
-Result<Verifier::Outputs> Verifier::run(const Pipeline& pipeline, Prepared& prepared,
-                                        GuardedMemory& workspace, uint8_t poison) {
+Status Verifier::run(const Pipeline& pipeline, Prepared& prepared, GuardedMemory& workspace, uint8_t poison,
+                     const char* part, OutputBytes* outputs) {
   Device& device = bench_.device();
-  if (Status s = prepared.arguments.poison_outputs(poison); !s) return s.error();
-  if (Status s = workspace.poison(poison); !s) return s.error();
-  if (Status s = bench_.launch(pipeline, prepared.arguments, workspace, nullptr); !s) return s.error();
-  if (Status s = device.synchronize(nullptr); !s) return s.error();
-  return prepared.arguments.read_outputs(device);
+  {
+    const PartTimes::Span span = bench_.times().span(part);
+    if (Status s = prepared.arguments.poison_outputs(poison); !s) return s;
+    if (Status s = workspace.poison(poison); !s) return s;
+    if (Status s = bench_.launch(pipeline, prepared.arguments, workspace, nullptr); !s) return s;
+    if (Status s = device.synchronize(nullptr); !s) return s;
+  }
+  const PartTimes::Span span = bench_.times().span("read results");
+  return prepared.arguments.read_outputs(device, outputs);
+}
+
+Result<GuardedMemory> Verifier::workspace_for(const Pipeline& pipeline, const InputCase& input) {
+  auto bytes = pipeline.plan().total_bytes(BufferSpec::Kind::workspace, input.value);
+  if (!bytes) return bytes.error();
+  const PartTimes::Span span = bench_.times().span("workspace");
+  return GuardedMemory::allocate(bench_.device(), *bytes);
+}
+
+void Verifier::forget() {
+  for (auto& [name, prepared] : prepared_) spare_.push_back(std::move(prepared.reference));
+  prepared_.clear();
+}
+
+// What the guard zones of all that the pipeline could reach show; "" where they are whole.
+Result<std::string> Verifier::damage_after(const Prepared& prepared, const GuardedMemory& workspace) {
+  const PartTimes::Span span = bench_.times().span("guard zones");
+  auto packed = bench_.packed().damage();
+  if (!packed) return packed.error();
+  if (!packed->empty()) return fmt::format("wrote {} of the packed weights", *packed);
+  auto damage = workspace.damage();
+  if (!damage) return damage.error();
+  if (!damage->empty()) return fmt::format("wrote {} of the workspace", *damage);
+  return prepared.arguments.damage();
 }
 
 Result<Verifier::Prepared*> Verifier::prepare(const InputCase& input) {
   std::string name = input.text();
   if (auto found = prepared_.find(name); found != prepared_.end()) return &found->second;
-  if (prepared_.size() >= kMaxPrepared) prepared_.clear();
-  auto arguments = DeviceArguments::create(bench_.device(), oracle_.plan(), bench_.problem(),
-                                           ArgumentSpec::Role::launch, input);
+  if (prepared_.size() >= kMaxPrepared) forget();
+  auto arguments = [&] {
+    const PartTimes::Span span = bench_.times().span("inputs");
+    return DeviceArguments::create(bench_.device(), oracle_.plan(), bench_.problem(),
+                                   ArgumentSpec::Role::launch, input);
+  }();
   if (!arguments) return arguments.error();
   Prepared prepared{std::move(*arguments), {}};
-  auto bytes = oracle_.plan().total_bytes(BufferSpec::Kind::workspace, input.value);
-  if (!bytes) return bytes.error();
-  auto workspace = GuardedMemory::allocate(bench_.device(), *bytes);
+  if (!spare_.empty()) {
+    prepared.reference = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  auto workspace = workspace_for(oracle_, input);
   if (!workspace) return workspace.error();
-  auto reference = run(oracle_, prepared, *workspace, kPoison[0]);
-  if (!reference) return reference.error().with_context("the oracle");
-  prepared.reference = std::move(*reference);
+  Status status = run(oracle_, prepared, *workspace, kPoison[0], "oracle", &prepared.reference);
+  if (!status) return status.error().with_context("the oracle");
   return &prepared_.emplace(std::move(name), std::move(prepared)).first->second;
 }
 
@@ -98,47 +135,38 @@ Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<cons
     candidate_running_ = false;
     auto prepared = prepare(input);
     if (!prepared) return prepared.error();
-    auto bytes = candidate.plan().total_bytes(BufferSpec::Kind::workspace, input.value);
-    if (!bytes) return bytes.error();
-    auto workspace = GuardedMemory::allocate(bench_.device(), *bytes);
+    auto workspace = workspace_for(candidate, input);
     if (!workspace) return workspace.error();
-
-    Outputs first;
     for (int repeat = 0; repeat < std::max(repeats, 1); ++repeat) {
       candidate_running_ = true;
       tell(VerifyStep::launching);
-      auto outputs = run(candidate, **prepared, *workspace, kPoison[repeat % 3]);
-      if (!outputs) {
-        bool environment = outputs.error().code == ErrorCode::device_fault ||
-                           outputs.error().code == ErrorCode::out_of_memory ||
-                           outputs.error().code == ErrorCode::timeout;
-        if (environment) return outputs.error();
-        return reject(Verdict::launch, fmt::format("launch: {}", outputs.error().message), input);
+      OutputBytes& outputs = repeat == 0 ? first_ : again_;
+      Status ran = run(candidate, **prepared, *workspace, kPoison[repeat % 3], "candidate", &outputs);
+      if (!ran) {
+        bool environment = ran.error().code == ErrorCode::device_fault ||
+                           ran.error().code == ErrorCode::out_of_memory ||
+                           ran.error().code == ErrorCode::timeout;
+        if (environment) return ran.error();
+        return reject(Verdict::launch, fmt::format("launch: {}", ran.error().message), input);
       }
       candidate_running_ = false;
       tell(VerifyStep::ran);
       if (outcome.reached < Reached::launched) outcome.reached = Reached::launched;
-      auto damage = (*prepared)->arguments.damage();
+      auto damage = damage_after(**prepared, *workspace);
       if (!damage) return damage.error();
-      auto workspace_damage = workspace->damage();
-      if (!workspace_damage) return workspace_damage.error();
-      auto packed_damage = bench_.packed().damage();
-      if (!packed_damage) return packed_damage.error();
-      if (!workspace_damage->empty()) *damage = fmt::format("wrote {} of the workspace", *workspace_damage);
-      if (!packed_damage->empty()) *damage = fmt::format("wrote {} of the packed weights", *packed_damage);
       if (!damage->empty()) {
-        prepared_.clear();  // what lies behind the guard zones may be damaged too
+        forget();  // what lies behind the guard zones may be damaged too
         return reject(Verdict::fault, "fault: " + *damage, input);
       }
 
+      const PartTimes::Span span = bench_.times().span("compare");
       if (repeat == 0) {
-        first = std::move(*outputs);
         size_t output = 0;
         for (const HostTensor& tensor : (*prepared)->arguments.host()) {
           if (!tensor.is_output) continue;
           size_t index = output++;
           if (!is_judged(tensor, spec)) continue;
-          Comparison comparison = compare_output(tensor, (*prepared)->reference[index], first[index], spec);
+          Comparison comparison = compare_output(tensor, (*prepared)->reference[index], first_[index], spec);
           informative |= comparison.informative;
           outcome.rel_l2 = std::max(outcome.rel_l2, comparison.rel_l2);
           outcome.max_err = std::max(outcome.max_err, comparison.max_err);
@@ -146,7 +174,7 @@ Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<cons
           outcome.different += comparison.different;
           if (!comparison.ok) return reject(Verdict::wrong, comparison.reason, input);
         }
-      } else if (spec.deterministic && *outputs != first) {
+      } else if (spec.deterministic && !same_outputs(first_, again_)) {
         return reject(
             Verdict::wrong,
             fmt::format(

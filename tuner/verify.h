@@ -53,13 +53,17 @@ class Verifier {
   bool candidate_running() const { return candidate_running_; }
 
  private:
-  using Outputs = std::vector<std::vector<unsigned char>>;
   struct Prepared {
     DeviceArguments arguments;
-    Outputs reference;
+    OutputBytes reference;
   };
   Result<Prepared*> prepare(const InputCase& input);
-  Result<Outputs> run(const Pipeline& pipeline, Prepared& prepared, GuardedMemory& workspace, uint8_t poison);
+  void forget();  // all that is prepared
+  // `part`: of the time, see Workbench::times().
+  Status run(const Pipeline& pipeline, Prepared& prepared, GuardedMemory& workspace, uint8_t poison,
+             const char* part, OutputBytes* outputs);
+  Result<GuardedMemory> workspace_for(const Pipeline& pipeline, const InputCase& input);
+  Result<std::string> damage_after(const Prepared& prepared, const GuardedMemory& workspace);
 
   void tell(VerifyStep step) const {
     if (watcher_) watcher_(step);
@@ -69,6 +73,8 @@ class Verifier {
   const Pipeline& oracle_;
   std::function<void(VerifyStep)> watcher_;
   std::map<std::string, Prepared> prepared_;  // by InputCase::text(); the reference is computed once per case
+  OutputBytes first_, again_;                 // of the candidate's runs, kept for the memory that they have
+  std::vector<OutputBytes> spare_;            // the same, of references that are forgotten
   bool candidate_running_ = false;
 };
 

@@ -14,11 +14,13 @@ Result<DeviceArguments> DeviceArguments::create(Device& device, const LaunchPlan
   for (HostTensor& tensor : arguments.host_) {
     auto memory = GuardedMemory::allocate(device, tensor.bytes());
     if (!memory) return memory.error().with_context(fmt::format("argument {}", tensor.name));
-    if (!tensor.data.empty()) {
-      Status status = device.copy_to_device(memory->data(), tensor.data.data(), tensor.data.size());
+    const size_t bytes = tensor.data.empty() ? 0 : static_cast<size_t>(memory->bytes());
+    for (size_t at = 0; at < bytes; at += tensor.data.size()) {
+      Status status = device.copy_to_device(memory->data() + at, tensor.data.data(),
+                                            std::min(tensor.data.size(), bytes - at));
       if (!status) return status.error();
-      std::vector<unsigned char>().swap(tensor.data);
     }
+    std::vector<unsigned char>().swap(tensor.data);
     if (!tensor.is_output) {
       if (Status status = memory->protect(); !status) return status.error();
     }
@@ -44,18 +46,19 @@ Status DeviceArguments::poison_outputs(uint8_t byte) {
   return {};
 }
 
-Result<std::vector<std::vector<unsigned char>>> DeviceArguments::read_outputs(Device& device) const {
-  std::vector<std::vector<unsigned char>> outputs;
+Status DeviceArguments::read_outputs(Device& device, OutputBytes* outputs) const {
+  size_t next = 0;
   for (size_t i = 0; i < host_.size(); ++i) {
     if (!host_[i].is_output) continue;
-    std::vector<unsigned char> bytes(static_cast<size_t>(memory_[i].bytes()));
-    if (!bytes.empty()) {
-      Status status = device.copy_to_host(bytes.data(), memory_[i].data(), bytes.size());
-      if (!status) return status.error();
-    }
-    outputs.push_back(std::move(bytes));
+    if (next == outputs->size()) outputs->emplace_back();
+    std::vector<unsigned char>& bytes = (*outputs)[next++];
+    bytes.resize(static_cast<size_t>(memory_[i].bytes()));
+    if (bytes.empty()) continue;
+    Status status = device.copy_to_host(bytes.data(), memory_[i].data(), bytes.size());
+    if (!status) return status;
   }
-  return outputs;
+  outputs->resize(next);
+  return {};
 }
 
 Result<std::string> DeviceArguments::damage() const {
@@ -93,9 +96,13 @@ Status Workbench::pack(std::shared_ptr<const Binary> pack_binary,
   std::vector<std::shared_ptr<const Binary>> binaries(plan->launches().size(), pack_binary);
   auto pipeline = Pipeline::create(device_, std::move(*plan), std::move(binaries), &modules_);
   if (!pipeline) return pipeline.error().with_context("packing weights");
-  auto arguments =
-      DeviceArguments::create(device_, (*pipeline)->plan(), problem_, ArgumentSpec::Role::pack, InputCase{});
+  auto arguments = [&] {
+    const PartTimes::Span span = times_.span("weights");
+    return DeviceArguments::create(device_, (*pipeline)->plan(), problem_, ArgumentSpec::Role::pack,
+                                   InputCase{});
+  }();
   if (!arguments) return arguments.error();
+  const PartTimes::Span span = times_.span("pack");
   auto bound = std::make_unique<BoundArguments>();
   Status status =
       bind_arguments((*pipeline)->plan(), ArgumentSpec::Role::pack, arguments->tensors(), bound.get());

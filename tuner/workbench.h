@@ -11,8 +11,12 @@
 #include "runtime/launcher.h"
 #include "tuner/guarded_memory.h"
 #include "tuner/inputs.h"
+#include "tuner/part_times.h"
 
 namespace rtjit {
+
+// The bytes of a pipeline's outputs, in the manifest's order.
+using OutputBytes = std::vector<std::vector<unsigned char>>;
 
 // Launch arguments on the device. Move-only; the device and the plan's template outlive it.
 class DeviceArguments {
@@ -22,8 +26,9 @@ class DeviceArguments {
 
   std::vector<TensorArg> tensors() const;
   Status poison_outputs(uint8_t byte);
-  // The outputs' bytes, in order.
-  Result<std::vector<std::vector<unsigned char>>> read_outputs(Device& device) const;
+  // Memory that `outputs` has is used again: to get hundreds of megabytes from the system takes as long as to
+  // copy them.
+  Status read_outputs(Device& device, OutputBytes* outputs) const;
   // Nothing, or "wrote 16 B past the end of out".
   Result<std::string> damage() const;
   const std::vector<HostTensor>& host() const { return host_; }  // inputs' data is dropped after the copy
@@ -50,6 +55,7 @@ class Workbench {
   const Template& tmpl() const { return *tmpl_; }
   const Problem& problem() const { return problem_; }
   GuardedMemory& packed() { return packed_; }
+  PartTimes& times() { return times_; }  // of whatever is done on this bench
   // `packed`: a copy of packed() to be read instead of it.
   Status launch(const Pipeline& pipeline, const DeviceArguments& arguments, const GuardedMemory& workspace,
                 StreamHandle stream, int only_stage = -1, const GuardedMemory* packed = nullptr);
@@ -65,6 +71,7 @@ class Workbench {
   TargetFacts facts_;
   GuardedMemory packed_;
   ModuleCache modules_;
+  PartTimes times_;
 };
 
 }  // namespace rtjit

@@ -11,6 +11,7 @@
 #include "runtime/cuda_device.h"
 #include "runtime/probe_kernel.h"
 #include "templates/registry.h"
+#include "tuner/session.h"
 #include "tuner/timing.h"
 #include "tuner/verify.h"
 #include "tuner/worker_protocol.h"
@@ -253,15 +254,25 @@ Result<json> Worker::dispatch(const json& request) {
   return make_error(ErrorCode::invalid_argument, "unknown operation '{}'", operation);
 }
 
+// The phase of a tuning run that an operation is part of, as `rtjit tune --timings` names it.
+TunePhase phase_of(const std::string& operation) {
+  return operation == "setup"                                ? TunePhase::setup
+         : operation == "reference" || operation == "verify" ? TunePhase::verify
+                                                             : TunePhase::measure;
+}
+
 json Worker::serve(const json& request) {
   Result<json> answer = json::object();
+  json spent;
   try {
     answer = dispatch(request);
+    if (bench_) spent[to_string(phase_of(request.at("op")))] = bench_->times().take();
   } catch (const std::exception& error) {  // a malformed request: json's accessors throw
     answer = make_error(ErrorCode::invalid_argument, "malformed request: {}", error.what());
   }
   if (answer) {
     (*answer)["ok"] = true;
+    if (bench_) (*answer)["spent"] = std::move(spent);
     return *answer;
   }
   device_lost_ = answer.error().code == ErrorCode::device_fault;

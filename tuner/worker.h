@@ -1,9 +1,10 @@
 // The process in which candidates are loaded, run, verified and timed: JSON lines in, JSON lines out.
 //
-// One request, one answer, in order; every answer has "ok". A refusal carries "code" (of ErrorCode) and
-// "message". `verify` says what it is doing before it answers, in lines with "step" (launching, ran, right),
-// so that the time a kernel takes can be limited apart from the time that comparing takes. Requests ("op")
-// with their keys, and what the answer holds:
+// One request, one answer, in order; every answer has "ok", and once there is a problem "spent": milliseconds
+// by part of the work, by phase of the run. A refusal carries "code" (of ErrorCode) and "message". `verify`
+// says what it is doing before it answers, in lines with "step" (launching, ran, right), so that the time a
+// kernel takes can be limited apart from the time that comparing takes. Requests ("op") with their keys, and
+// what the answer holds:
 //
 // - hello {device}: name, target, emulated
 // - probe {binary}: runs the probe kernel (runtime/probe_kernel.h)

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "tuner/inputs.h"
+#include "tuner/session.h"
 #include "tuner/worker_protocol.h"
 
 namespace rtjit {
@@ -152,6 +153,9 @@ WorkerClient::Answer WorkerClient::ask(const std::string& request, milliseconds 
     if (step == to_string(VerifyStep::right)) answer.reached = Reached::verified;
     current = step == to_string(VerifyStep::launching) ? kernel_limit : limit;
   }
+  for (const auto& [phase, parts] : answer.data.value("spent", PhaseParts())) {
+    for (const auto& [part, ms] : parts) parts_ms_[phase][part] += ms;
+  }
   if (answer.data.value("ok", false)) return answer;
   answer.kind = Answer::Kind::refused;
   answer.code = answer.data.value("code", "internal");
@@ -177,6 +181,7 @@ std::string WorkerClient::pipeline_json(const char* operation, const PipelineSpe
 
 Status WorkerClient::start() {
   stop();
+  const auto begun = std::chrono::steady_clock::now();
   ProcessOptions options;
   options.arguments = setup_.command;
   auto child = ChildProcess::start(options);
@@ -188,6 +193,8 @@ Status WorkerClient::start() {
   answer = send_binary(*setup_.probe);
   if (answer.ok()) answer = ask(json{{"op", "probe"}, {"binary", setup_.probe->key}}.dump(), kProbeLimit);
   if (!answer.ok()) return answer.error("the device cannot run a known kernel");
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begun;
+  parts_ms_[to_string(TunePhase::setup)]["start"] += took.count();
   for (const auto& binary : setup_.oracle.binaries) {
     answer = send_binary(*binary);
     if (!answer.ok()) return answer.error("the measuring worker");

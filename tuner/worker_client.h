@@ -45,6 +45,7 @@ class WorkerClient : public Measurer {
   Result<VerifyOutcome> verify(const PipelineSpec& candidate, int64_t bucket) override;
 
   double load_ms() const override { return load_ms_; }
+  PhaseParts parts_ms() const override { return parts_ms_; }
 
   int restarts() const { return restarts_; }
 
@@ -74,6 +75,7 @@ class WorkerClient : public Measurer {
   int next_id_ = 1;
   int restarts_ = 0;
   double load_ms_ = 0;
+  PhaseParts parts_ms_;
 };
 
 }  // namespace rtjit

@@ -41,10 +41,10 @@ Result<std::vector<uint16_t>> run(Device& device, const KernelHandle& handle, De
   Status status = handle.launch(arguments.tensors(), packed, handle.packed_bytes(), workspace->data(),
                                 workspace->bytes(), nullptr);
   if (!status) return status.error();
-  auto outputs = arguments.read_outputs(device);  // waits
-  if (!outputs) return outputs.error();
-  std::vector<uint16_t> output(outputs->at(0).size() / 2);
-  std::memcpy(output.data(), outputs->at(0).data(), output.size() * 2);
+  OutputBytes outputs;
+  if (status = arguments.read_outputs(device, &outputs); !status) return status.error();  // waits
+  std::vector<uint16_t> output(outputs.at(0).size() / 2);
+  std::memcpy(output.data(), outputs.at(0).data(), output.size() * 2);
   return output;
 }
 

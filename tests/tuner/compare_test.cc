@@ -10,6 +10,9 @@
 namespace rtjit {
 namespace {
 
+const float kNan = std::numeric_limits<float>::quiet_NaN();
+const float kInf = std::numeric_limits<float>::infinity();
+
 Comparison compare(const std::vector<float>& reference, const std::vector<float>& output,
                    int64_t columns = 2) {
   HostTensor shape;
@@ -26,9 +29,6 @@ Comparison compare(const std::vector<float>& reference, const std::vector<float>
   };
   return compare_output(shape, bytes(reference), bytes(output), limits);
 }
-
-const float kNan = std::numeric_limits<float>::quiet_NaN();
-const float kInf = std::numeric_limits<float>::infinity();
 
 TEST(Compare, Metrics) {
   Comparison same = compare({1, 2, 3, 4}, {1, 2, 3, 4});
@@ -52,6 +52,54 @@ TEST(Compare, OneBadElementAmongMany) {
   Comparison result = compare(reference, output);
   EXPECT_FALSE(result.ok);
   EXPECT_EQ(result.reason, "wrong: out has an error of 1.00e+00 of its rms, limit 1.00e-01");
+}
+
+// Many rows are shared out among threads.
+TEST(Compare, TheFirstOfManyBadElementsIsNamed) {
+  std::vector<float> reference(600000, 1.0f), output = reference;
+  output[400001] = output[500000] = kNan;
+  Comparison result = compare(reference, output);
+  EXPECT_EQ(result.reason, "wrong: out row 200000 column 1 is nan, must be 1");
+  output = reference;
+  output[7] = output[599999] = 1.0625f;
+  result = compare(reference, output);
+  EXPECT_TRUE(result.ok);
+  EXPECT_EQ(result.compared, 600000);
+  EXPECT_EQ(result.different, 2);
+  EXPECT_NEAR(result.rel_l2, std::sqrt(2 * 0.0625 * 0.0625 / 600000), 1e-12);
+  EXPECT_EQ(result.max_err, 0.0625);
+}
+
+TEST(Compare, Bf16IsReadAsAllOtherTypes) {
+  HostTensor shape;
+  shape.name = "out";
+  shape.dtype = DType::bf16;
+  shape.rank = 2;
+  shape.shape = {2, 2};
+  shape.stride = {3, 1};
+  const uint16_t reference[] = {0x3f80, 0x4000, 0xffff, 0x8000, 0x0000};  // 1, 2, a gap, -0, 0
+  uint16_t output[] = {0x3f80, 0x4000, 0x1234, 0x0000, 0x8000};
+  auto bytes = [](const uint16_t(&values)[5]) {
+    return std::span(reinterpret_cast<const unsigned char*>(values), sizeof values);
+  };
+  VerifySpec limits;
+  limits.max_rel_l2 = limits.max_err_per_rms = 1e-2;
+  EXPECT_TRUE(compare_output(shape, bytes(reference), bytes(output), limits).ok);
+  output[4] = 0x0001;
+  EXPECT_EQ(compare_output(shape, bytes(reference), bytes(output), limits).reason,
+            "wrong: out row 1 must be all zeros");
+  output[1] = 0x7fc0;
+  EXPECT_EQ(compare_output(shape, bytes(reference), bytes(output), limits).reason,
+            "wrong: out row 0 column 1 is nan, must be 2");
+}
+
+TEST(Compare, SameBytes) {
+  std::vector<unsigned char> a(5 << 20, 7), b = a;
+  EXPECT_TRUE(same_bytes(a, b));
+  b.back() = 8;
+  EXPECT_FALSE(same_bytes(a, b));
+  b.pop_back();
+  EXPECT_FALSE(same_bytes(a, b));
 }
 
 TEST(Compare, SpecialValuesMustBeAtTheSamePlaces) {

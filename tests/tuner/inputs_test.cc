@@ -190,15 +190,41 @@ TEST_F(InputsTest, OptionalsAndDtypesOnRequest) {
   EXPECT_EQ(named(full, "ids").dtype, DType::i16);
 }
 
+// However many threads draw: what a stored row says of a case can be drawn again on any machine.
+TEST_F(InputsTest, DrawsAreThoseOfOneSequence) {
+  Random one(5);
+  for (int i = 0; i < 100; ++i) one.next();
+  EXPECT_EQ(one.next(), Random(5).after(100).next());
+
+  InputCase input;
+  input.seed = 3;
+  auto tensors = draw(input, ArgumentSpec::Role::pack);
+  const HostTensor& w1 = named(tensors, "w1");
+  ASSERT_EQ(w1.bytes(), 8 * 128 * 160);
+  auto scales = named(tensors, "s1").data;
+  Random random(input.seed * 0x9E3779B97F4A7C15ull + static_cast<uint64_t>(text_value("w1")));
+  for (size_t at = 0; at < w1.data.size(); at += 8) {
+    uint64_t word;
+    std::memcpy(&word, w1.data.data() + at, 8);
+    ASSERT_EQ(word, random.next()) << at;
+  }
+  Random of_scales(input.seed * 0x9E3779B97F4A7C15ull + static_cast<uint64_t>(text_value("s1")));
+  for (unsigned char scale : scales) ASSERT_EQ(scale, 117 + of_scales.below(4));
+}
+
 TEST_F(InputsTest, LargeFillsRepeatWithAnOddPeriod) {
   HostTensor x;
   InputCase input;
   input.value = 60000;  // 38 MB of x
   auto tensors = draw(input);
   const HostTensor& big = named(tensors, "x");
-  ASSERT_GT(big.data.size(), size_t{33} << 20);
+  const size_t row = 640;
+  // One period: what follows it on the device is the same again.
+  ASSERT_EQ(big.bytes(), 60000 * 640);
+  ASSERT_LT(big.data.size(), size_t{17} << 20);
+  EXPECT_EQ(big.data.size() % 2, 0u);
+  EXPECT_NE(big.data.size() % row, 0u);
   int equal_rows = 0;
-  size_t row = 640;
   for (size_t r = 1; r < 1000; ++r) {
     equal_rows += std::memcmp(big.data.data(), big.data.data() + r * row, row) == 0;
   }

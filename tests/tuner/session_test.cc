@@ -410,6 +410,15 @@ TEST_F(SessionTest, MeasuresAndTakesTheFastest) {
   EXPECT_EQ(row[0].key.sku, test::fake_device_info("sm_90a").sku_fingerprint());
   EXPECT_EQ(row[0].device_name, "Fake GPU");
   EXPECT_FALSE(row[0].policy.empty());
+  EXPECT_GT(report.phase_ms[TunePhase::setup], 0);
+  EXPECT_GT(report.parts_ms["setup"]["start"], 0);
+  double parts = 0;
+  for (const char* part : {"inputs", "oracle", "candidate", "read results", "guard zones", "compare"}) {
+    EXPECT_GT(report.parts_ms["verify"][part], 0) << part;
+    parts += report.parts_ms["verify"][part];
+  }
+  EXPECT_LT(parts, report.phase_ms[TunePhase::verify]);
+  EXPECT_GT(report.parts_ms["measure"]["stage"], 0);
 
   TuneReport again = run(measured());
   EXPECT_TRUE(again.stages[0].buckets[0].from_cache);

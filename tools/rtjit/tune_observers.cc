@@ -30,6 +30,8 @@ const char* doing(TunePhase phase) {
       return "ranking";
     case TunePhase::wait:
       return "waiting for compiles";
+    case TunePhase::setup:
+      return "starting the worker";
     case TunePhase::load:
       return "loading";
     case TunePhase::measure:

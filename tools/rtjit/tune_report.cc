@@ -43,6 +43,11 @@ void print_timings(const TuneReport& report) {
                        : phase == TunePhase::load  ? "part of measuring and verifying"
                                                    : "";
     table.add({doing(phase), fmt::format("{:.2f}", ms / 1e3), note});
+    const auto parts = report.parts_ms.find(to_string(phase));
+    if (parts == report.parts_ms.end()) continue;
+    for (const auto& [part, part_ms] : parts->second) {
+      table.add({"  " + part, fmt::format("{:.2f}", part_ms / 1e3), ""});
+    }
   }
   fmt::print("\n{}", table.render(2));
 }
@@ -62,6 +67,7 @@ nlohmann::json report_json(const TuneReport& report) {
                         {"out_of_time", report.out_of_time},
                         {"warnings", report.warnings}};
   for (const auto& [phase, ms] : report.phase_ms) out["phase_ms"][to_string(phase)] = ms;
+  out["parts_ms"] = report.parts_ms;
   out["winners"] = nlohmann::json::array();
   for (const StageReport& stage : report.stages) {
     for (const BucketReport& bucket : stage.buckets) {
