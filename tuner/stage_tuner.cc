@@ -20,7 +20,7 @@ class StageTuner {
 
  private:
   void refresh();
-  Status look(Batch batch);
+  Result<bool> look(Batch batch);
   Result<Batch> more();
   Result<bool> judge_best();
   Status publish(BucketReport* report);
@@ -34,11 +34,12 @@ class StageTuner {
   Judgement judgement_;
 };
 
-// What the budget cuts short is no failure: the best so far is taken.
-Status StageTuner::look(Batch batch) {
+// False where the budget cut it short, which is no failure: the best so far is taken.
+Result<bool> StageTuner::look(Batch batch) {
   Status status = search(*work_.strategy, std::move(batch), bench_, &work_.prospects);
-  if (status.ok() || status.error().code != ErrorCode::cancelled || run_.stop.stopped()) return status;
-  return {};
+  if (status.ok()) return true;
+  if (status.error().code != ErrorCode::cancelled || run_.stop.stopped()) return status.error();
+  return false;
 }
 
 // What was rejected is replaced by the next ones. Asked anew, so that a run that was stopped in between and
@@ -122,13 +123,17 @@ void StageTuner::refresh() {
 Result<BucketReport> StageTuner::tune() {
   refresh();
   Batch batch = std::move(work_.first);
-  bool found = false;
+  bool found = false, cut_short = false;
   while (!found && !batch.empty()) {
-    if (Status status = look(std::move(batch)); !status) return status.error();
+    auto whole = look(std::move(batch));
+    if (!whole) return whole.error();
     auto stands = judge_best();
     if (!stands) return stands.error();
     found = *stands;
     if (found) break;
+    // All that was measured is rejected, and nothing more will be measured: asking again would not end.
+    cut_short = !*whole && winner_ < 0;
+    if (cut_short) break;
     auto next = more();
     if (!next) return next.error();
     batch = std::move(*next);
@@ -140,6 +145,11 @@ Result<BucketReport> StageTuner::tune() {
   }
   if (found) {
     if (Status status = publish(&report); !status) return status.error();
+    return report;
+  }
+  if (cut_short) {
+    report.out_of_time = run_.report.out_of_time = true;
+    report.why = "its share of the budget was used up before a config was found that works";
     return report;
   }
   run_.warn(

@@ -7,6 +7,7 @@
 
 #include "tests/tuner/scale_add.h"
 #include "tuner/session.h"
+#include "tuner/stage_tuner.h"
 #include "tuner/stop_signal.h"
 
 namespace rtjit {
@@ -134,6 +135,88 @@ TEST(Budget, AGenerousOneChangesNothing) {
   EXPECT_TRUE(report->stages.front().buckets.front().has_winner);
   EXPECT_GT(report->phase_ms[TunePhase::compile], 0);
   EXPECT_GT(report->phase_ms[TunePhase::wait], 0);
+}
+
+// A stage whose unrolled kernels are all wrong, tuned bucket by bucket with shares of the budget that the
+// test gives.
+class SharesOfABudget : public testing::Test {
+ protected:
+  SharesOfABudget() : registry_(test::scale_add_registry()), store_(test::open_store(":memory:")) {
+    request_.tmpl = *registry_->find("scale_add");
+    request_.problem = *make_problem(*request_.tmpl, {{"a", "1.5"}});
+    request_.target = *Target::parse("sm_90a");
+    request_.store = store_.get();
+    request_.compiler = test::counting_compiler(&compilers_opened_);
+    request_.device = test::fake_device_info("sm_90a");
+    request_.worker_command = {"/proc/self/exe", "worker", "unrolled=wrong"};
+    request_.template_folders = {test::scale_add_folder()};
+    request_.search = {.name = "exhaustive", .configs = 1, .samples = 1};
+  }
+  void open(milliseconds budget) {
+    stop_ = std::make_unique<StopSignal>(nullptr, budget);
+    request_.cancel = stop_->flag();
+    run_ = std::make_unique<TuningRun>(request_, *stop_, observer_);
+    ASSERT_TRUE(run_->ledger.load().ok());
+    auto space = make_stage_space(run_->context, request_.tmpl->stages.front(), {1024, 16384});
+    ASSERT_TRUE(space.ok()) << space.error().message;
+    const int oracle = space->oracle;
+    run_->spaces.push_back(std::move(*space));
+    ASSERT_TRUE(run_->compile({&run_->candidate(0, oracle)}).ok());
+  }
+  void leave_out_reference(bool out) {
+    for (Candidate& c : run_->spaces.front().candidates) c.wanted = !out || c.variant->name == "unrolled";
+  }
+  Result<BucketReport> tune(int64_t bucket, Clock::time_point until) {
+    Chosen chosen = {run_->spaces.front().default_candidate(bucket)};
+    auto work = plan_stage(*run_, 0, bucket);
+    if (!work) return work.error();
+    return tune_stage(*run_, std::move(*work), until, &chosen);
+  }
+
+  std::shared_ptr<const TemplateRegistry> registry_;
+  std::unique_ptr<Store> store_;
+  int compilers_opened_ = 0;
+  TuneRequest request_;
+  TuneObserver observer_;
+  std::unique_ptr<StopSignal> stop_;
+  std::unique_ptr<TuningRun> run_;
+};
+
+TEST_F(SharesOfABudget, WhatIsAllWrongUsesUpItsOwnShareOnly) {
+  open(milliseconds(20'000));
+  leave_out_reference(true);
+  // Its share has passed when the first eight configs are measured. All of them are wrong.
+  auto first = tune(1024, Clock::now());
+  ASSERT_TRUE(first.ok()) << first.error().message;
+  EXPECT_FALSE(stop_->out_of_time()) << "it took all of the budget";
+  EXPECT_FALSE(first->has_winner);
+  EXPECT_TRUE(first->out_of_time);
+  EXPECT_TRUE(run_->report.out_of_time);
+  EXPECT_EQ(first->why, "its share of the budget was used up before a config was found that works");
+  EXPECT_EQ(first->rejected[Verdict::wrong], 8);
+  EXPECT_EQ(first->feasible, 7) << "those are for a later call to look at";
+  EXPECT_THAT(run_->report.warnings, testing::Each(testing::Not(testing::HasSubstr("none of its"))));
+  // The next one finds what works.
+  leave_out_reference(false);
+  auto second = tune(16384, Clock::now() + milliseconds(19'000));
+  ASSERT_TRUE(second.ok()) << second.error().message;
+  EXPECT_TRUE(second->has_winner);
+  EXPECT_FALSE(second->out_of_time);
+  EXPECT_EQ(second->variant, "reference");
+}
+
+TEST_F(SharesOfABudget, WithoutABudgetTheLastWrongOneEndsTheSearch) {
+  request_.search = {.name = "model", .configs = 2, .samples = 1};  // replaced two by two
+  open(milliseconds(0));
+  leave_out_reference(true);
+  auto report = tune(1024, Clock::time_point::max());
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  EXPECT_FALSE(report->has_winner);
+  EXPECT_FALSE(report->out_of_time);
+  EXPECT_EQ(report->feasible, 0);
+  EXPECT_EQ(report->rejected[Verdict::wrong], 15);
+  EXPECT_THAT(run_->report.warnings,
+              testing::Contains(testing::HasSubstr("none of its 16 configs is usable")));
 }
 
 }  // namespace
