@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the predicted texts of cache/prebuilt/ anew, all or those named:
 #   tools/prebuilt/generate.sh [TARGET...]            predicted winners, no GPU needed
-#   tools/prebuilt/generate.sh --measured NAME DB     what a GPU measured: the rows of a cache that was tuned there
+#   tools/prebuilt/generate.sh --measured NAME DB     what a GPU measured, such as h200: the winners of a cache that was tuned there
 # One text per target: a prediction knows the target, not the board. Takes minutes per target: every config is compiled and
 # the winners run on the emulator.
 set -euo pipefail
@@ -17,7 +17,13 @@ mkdir -p "$OUT"
 
 if [ "${1:-}" = --measured ]; then
   [ $# -eq 3 ] || die "--measured needs a name, such as h200, and a database"
-  "$RTJIT" cache export --db "$3" -o "$OUT/measured-$2.txt"
+  # By way of a pack: winners and the rows that tell about them, without times of writing.
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  target=$(sqlite3 "$3" 'SELECT DISTINCT target FROM winners')
+  [[ $target == sm_* && $target != *$'\n'* ]] || die "$3 has winners of these targets, one is needed: ${target:-none}"
+  "$RTJIT" pack --target "$target" --db "$3" -o "$work/measured.rtpack" >&2
+  "$RTJIT" cache export --db "$work/measured.rtpack" -o "$OUT/measured-$2.txt"
   exit
 fi
 
@@ -37,5 +43,6 @@ for target in "${TARGETS[@]}"; do
   done
   # Rows of losers would be most of the text and serve nobody; what misbehaved on an emulator is no fact of a GPU.
   "$RTJIT" cache export --db "$work/$target.db" -o "$work/$target.txt"
-  grep -vE '"kind":"(row|quarantine)"' "$work/$target.txt" > "$OUT/predicted-$target.txt"
+  grep -vE '"kind":"(row|quarantine)"' "$work/$target.txt" | sed -E 's/"updated_unix":[0-9]+/"updated_unix":1/' \
+    > "$OUT/predicted-$target.txt"
 done
