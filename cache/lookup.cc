@@ -148,7 +148,8 @@ const char* to_string(Provenance provenance) {
 
 LookupRequest make_lookup(const Template& tmpl, const Problem& problem, const Stage& stage, int64_t bucket,
                           const std::string& target, const std::string& sku) {
-  return {tmpl.name, tmpl.content_hash, problem.canonical(), stage.name, std::max<int64_t>(bucket, 1), target, sku};
+  return {tmpl.name, tmpl.content_hash, problem.canonical(), stage.name, std::max<int64_t>(bucket, 1), target,
+          sku};
 }
 
 Result<std::optional<Found>> lookup_winner(const Store& store, const LookupRequest& request) {

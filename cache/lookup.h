@@ -33,7 +33,8 @@ struct LookupRequest {
   std::string sku;     // format_sku() of the device, or "" without one
 };
 
-// What is asked for a stage of a template in a bucket; what a template without buckets has is kept under bucket 1.
+// What is asked for a stage of a template in a bucket; what a template without buckets has is kept under
+// bucket 1.
 LookupRequest make_lookup(const Template& tmpl, const Problem& problem, const Stage& stage, int64_t bucket,
                           const std::string& target, const std::string& sku);
 

@@ -153,8 +153,9 @@ Result<StoredRows<Row>> read(Database& database, const Pattern& pattern,
   Condition condition;
   visit_pattern(pattern, condition);
   if (configs != nullptr) {
-    condition.sql += fmt::format("{} (stage,variant,config) IN (VALUES {})", condition.sql.empty() ? " WHERE" : " AND",
-                                 join(std::vector<std::string>(configs->size(), "(?,?,?)"), ","));
+    condition.sql +=
+        fmt::format("{} (stage,variant,config) IN (VALUES {})", condition.sql.empty() ? " WHERE" : " AND",
+                    join(std::vector<std::string>(configs->size(), "(?,?,?)"), ","));
   }
   static const std::string select =
       fmt::format("SELECT {},{},checksum,rowid FROM {}", join(columns<Row>(), ","),

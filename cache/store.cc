@@ -177,7 +177,8 @@ Result<std::vector<TuningRow>> Store::rows(const RowKey& pattern) const {
   return state_->read<TuningRow>(pattern);
 }
 
-Result<std::vector<TuningRow>> Store::rows(const RowKey& pattern, const std::vector<ConfigName>& configs) const {
+Result<std::vector<TuningRow>> Store::rows(const RowKey& pattern,
+                                           const std::vector<ConfigName>& configs) const {
   return state_->read<TuningRow>(pattern, configs);
 }
 

@@ -45,8 +45,8 @@ Status StoredProblem::read_rows(const std::vector<ConfigName>& configs) {
 Result<const std::vector<TuningRow>*> StoredProblem::rows(const ConfigName& config) {
   const auto known = rows_.find(config);
   if (known != rows_.end()) return &known->second;
-  // Each question goes through the index entries of a whole stage: those of all winners, which are asked for next, come
-  // along.
+  // Each question goes through the index entries of a whole stage: those of all winners, which are asked for
+  // next, come along.
   std::set<ConfigName> wanted = {config};
   for (const WinnerRow& winner : winners_.value_or(std::vector<WinnerRow>())) {
     ConfigName name{winner.stage, winner.variant, winner.config};

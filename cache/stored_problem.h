@@ -1,5 +1,5 @@
-// What a store knows about one problem of a template on one target, asked for once: a kernel is opened for many buckets
-// and stages at a time.
+// What a store knows about one problem of a template on one target, asked for once: a kernel is opened for
+// many buckets and stages at a time.
 #pragma once
 
 #include <map>

@@ -14,7 +14,8 @@ namespace rtjit {
 // an error.
 Result<std::vector<std::string>> request_sources(const CompileRequest& request);
 
-// binary_key() for whoever has these already: reading sources for their includes takes longer than hashing them.
+// binary_key() for whoever has these already: reading sources for their includes takes longer than hashing
+// them.
 std::string binary_key(const CompileRequest& request, std::string_view compiler,
                        const Result<std::vector<std::string>>& reachable);
 

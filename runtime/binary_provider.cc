@@ -129,8 +129,9 @@ Result<std::vector<BinaryAnswer>> BinaryProvider::get(const std::vector<BinaryJo
     futures[i] = (*pool)->submit(requests[i]);
     ++compiled;
   }
-  context_.log(LogLevel::info, fmt::format("{} {}: {} configs compiled here, {} were compiled by another process",
-                                           tmpl_->name, stored_.problem(), compiled, keys.size() - compiled));
+  context_.log(LogLevel::info,
+               fmt::format("{} {}: {} configs compiled here, {} were compiled by another process",
+                           tmpl_->name, stored_.problem(), compiled, keys.size() - compiled));
   std::optional<Error> failed;
   for (size_t i = 0; i < jobs.size(); ++i) {
     if (!futures[i].valid()) continue;

@@ -26,7 +26,7 @@ struct rtjit_kernel {
   std::unique_ptr<rtjit::KernelHandle> handle;
   std::string problem;                               // canonical
   std::shared_ptr<rtjit::OpenKernels> open_kernels;  // of its library, which it may outlive
-  int references = 1;  // guarded by OpenKernels
+  int references = 1;                                // guarded by OpenKernels
 };
 
 struct rtjit_frozen {
@@ -46,8 +46,8 @@ inline rtjit_library* make_library(std::shared_ptr<Context> context) {
   return new rtjit_library{std::move(context)};
 }
 
-// The device that rtjit_library_open() works on: a CUDA GPU in librtjit.so (library_device.cc), an emulated one in
-// librtjit_emulated.so (emulator/library/library_device.cc).
+// The device that rtjit_library_open() works on: a CUDA GPU in librtjit.so (library_device.cc), an emulated
+// one in librtjit_emulated.so (emulator/library/library_device.cc).
 Result<std::unique_ptr<Device>> open_library_device(int ordinal);
 
 // The status of a call of the interface, with its message kept for rtjit_last_error().

@@ -86,7 +86,8 @@ Result<std::optional<StageOption>> Resolution::stored_option(const Stage& stage,
   *hit = (*found)->provenance == Provenance::measured_here && winner.bucket == std::max<int64_t>(bucket, 1);
   std::string origin = (*found)->sentence;
   if (winner.time_us > 0) origin += fmt::format(", {:.1f} us", winner.time_us);
-  return std::optional<StageOption>(StageOption{variant, std::move(*config), std::move(origin), (*found)->provenance});
+  return std::optional<StageOption>(
+      StageOption{variant, std::move(*config), std::move(origin), (*found)->provenance});
 }
 
 Status Resolution::tune_misses() {

@@ -57,10 +57,9 @@ Result<std::shared_ptr<const Template>> parse(const std::string& name, std::stri
   auto parsed = parse_manifest(manifest, file_name, std::move(sources));
   if (!parsed) return parsed.error();
   if (parsed->name != name) {
-    return make_error(
-        ErrorCode::invalid_argument,
-        "{}: name = '{}', but its folder is called '{}'; includes need the two to be the same", file_name,
-        parsed->name, name);
+    return make_error(ErrorCode::invalid_argument,
+                      "{}: name = '{}', but its folder is called '{}'; includes need the two to be the same",
+                      file_name, parsed->name, name);
   }
   return std::make_shared<const Template>(std::move(*parsed));
 }
@@ -75,7 +74,8 @@ Sources built_in_headers() {
   return headers;
 }
 
-Result<std::shared_ptr<const Template>> parse_built_in(const std::string& name, const EmbeddedFile& manifest) {
+Result<std::shared_ptr<const Template>> parse_built_in(const std::string& name,
+                                                       const EmbeddedFile& manifest) {
   std::string_view folder = manifest.path.substr(0, manifest.path.size() - kManifest.size());
   Sources sources = built_in_headers();
   for (const EmbeddedFile& file : embedded_files()) {
@@ -87,8 +87,8 @@ Result<std::shared_ptr<const Template>> parse_built_in(const std::string& name, 
 
 }  // namespace
 
-// A template that was read from a folder, or a built-in one, read when it is first asked for. A broken built-in one
-// must not take the others with it: its error waits for whoever asks for it.
+// A template that was read from a folder, or a built-in one, read when it is first asked for. A broken
+// built-in one must not take the others with it: its error waits for whoever asks for it.
 class TemplateRegistry::Entry {
  public:
   explicit Entry(std::shared_ptr<const Template> read) : read_(std::move(read)) {}

@@ -11,8 +11,8 @@
 
 namespace rtjit {
 
-// The same for every thread at any time; safe to share between threads. A built-in template is read when it is first asked
-// for: a program that opens one kernel does not wait for the manifests of the others.
+// The same for every thread at any time; safe to share between threads. A built-in template is read when it
+// is first asked for: a program that opens one kernel does not wait for the manifests of the others.
 class TemplateRegistry {
  public:
   ~TemplateRegistry();
@@ -22,7 +22,8 @@ class TemplateRegistry {
   // "device/..." headers.
   static Result<std::shared_ptr<const TemplateRegistry>> create(const std::vector<std::string>& folders = {});
 
-  // Unknown: an error that lists the known ones. A built-in template whose manifest is broken: what is wrong with it.
+  // Unknown: an error that lists the known ones. A built-in template whose manifest is broken: what is wrong
+  // with it.
   Result<std::shared_ptr<const Template>> find(std::string_view name) const;
   std::vector<std::string> names() const;  // of those that are not broken, ascending
 

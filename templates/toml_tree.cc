@@ -66,8 +66,8 @@ Result<TomlNode> convert(const toml::node& node, const std::string& file_name) {
 
 bool beyond_ascii(char c) { return static_cast<unsigned char>(c) >= 0x80; }
 
-// Where the string that begins at `at` ends. One that TOML refuses ends where toml++ gives up, or later. `exotic`: where it
-// has a character that toml++ must not see; left alone when it has none.
+// Where the string that begins at `at` ends. One that TOML refuses ends where toml++ gives up, or later.
+// `exotic`: where it has a character that toml++ must not see; left alone when it has none.
 size_t end_of_string(std::string_view text, size_t at, size_t* exotic) {
   const char quote = text[at];
   const std::string three(3, quote);
@@ -108,11 +108,11 @@ Status refuse_exotic_characters(std::string_view text, const std::string& file_n
   }
   if (exotic == std::string_view::npos) return {};
   const std::string_view before = text.substr(0, exotic);
-  return make_error(ErrorCode::invalid_argument,
-                    "{}:{}: column {}: a character beyond ASCII; those are allowed in quotes, except behind a backslash, "
-                    "and in comments",
-                    file_name, 1 + std::count(before.begin(), before.end(), '\n'),
-                    exotic - (before.rfind('\n') + 1) + 1);
+  return make_error(
+      ErrorCode::invalid_argument,
+      "{}:{}: column {}: a character beyond ASCII; those are allowed in quotes, except behind a backslash, "
+      "and in comments",
+      file_name, 1 + std::count(before.begin(), before.end(), '\n'), exotic - (before.rfind('\n') + 1) + 1);
 }
 
 }  // namespace

@@ -177,8 +177,8 @@ TEST(Damage, ANamedCacheWithADamagedHeaderIsSetAside) {
   EXPECT_EQ(count_set_aside(folder.path()), 1);
 }
 
-// What a crash of the machine may leave: a head, or a whole file, of zeros. Nothing is left then of what tells a cache
-// from other databases.
+// What a crash of the machine may leave: a head, or a whole file, of zeros. Nothing is left then of what
+// tells a cache from other databases.
 TEST(Damage, ANamedCacheWithZerosAtItsBeginningIsSetAside) {
   const std::string healthy = healthy_file();
   for (const size_t start : {size_t{0}, size_t{5}}) {

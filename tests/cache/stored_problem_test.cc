@@ -25,7 +25,9 @@ TEST_F(StoredProblemTest, GivesEachConfigItsRowsAndNoOther) {
   other_bucket.key.bucket = 4096;
   no_config.key.config = "";
   other_problem.key.problem = "hidden=1";
-  ASSERT_TRUE(store_->put_rows({sample_row(1), sample_row(2), sample_row(4), other_bucket, no_config, other_problem}).ok());
+  ASSERT_TRUE(
+      store_->put_rows({sample_row(1), sample_row(2), sample_row(4), other_bucket, no_config, other_problem})
+          .ok());
   WinnerRow winner = sample_winner(64);
   winner.config = sample_row(2).key.config;
   ASSERT_TRUE(store_->put_winner(winner).ok());

@@ -262,7 +262,8 @@ TEST(BrokenManifests, CharactersBeyondAsciiAreForTextsAndComments) {
   }
   // Behind a backslash toml++ looks for white space, also on the lines after it.
   for (const char* text : {"s = \"\"\"a\\\u02da\"\"\"", "s = \"\"\"a\\ \n  \u00e4\"\"\""}) {
-    EXPECT_THAT(parse_manifest(text, "p.toml", {}).error().message, HasSubstr("except behind a backslash")) << text;
+    EXPECT_THAT(parse_manifest(text, "p.toml", {}).error().message, HasSubstr("except behind a backslash"))
+        << text;
   }
   EXPECT_THAT(parse_manifest("s = \"\"\"a\\\n b\u00e4\"\"\"", "p.toml", {}).error().message,
               ::testing::Not(HasSubstr("beyond ASCII")));

@@ -26,7 +26,8 @@ TEST_F(DoctorCommand, AWorkingEnvironmentHasNoProblem) {
   EXPECT_EQ(report["ok"], true);
   EXPECT_EQ(find(report, "compiler")["state"], "ok");
   EXPECT_EQ(find(report, "emulator")["found"], "a probe kernel ran on an emulated sm_90a");
-  EXPECT_NE(find(report, "cache")["found"].get<std::string>().find(folder_ + "/cache.db: 0 winners"), std::string::npos);
+  EXPECT_NE(find(report, "cache")["found"].get<std::string>().find(folder_ + "/cache.db: 0 winners"),
+            std::string::npos);
 }
 
 TEST_F(DoctorCommand, WhatIsWrongIsNamedWithAdvice) {
@@ -36,21 +37,24 @@ TEST_F(DoctorCommand, WhatIsWrongIsNamedWithAdvice) {
   EXPECT_EQ(find(no_compiler, "emulator")["state"], "note");
 
   const auto no_pack = examine(1, {{"RTJIT_PACKS", folder_ + "/none.rtpack"}});
-  EXPECT_NE(find(no_pack, "pack")["found"].get<std::string>().find("none.rtpack: no such file"), std::string::npos);
+  EXPECT_NE(find(no_pack, "pack")["found"].get<std::string>().find("none.rtpack: no such file"),
+            std::string::npos);
   EXPECT_EQ(find(no_pack, "compiler")["state"], "ok");
 
   const auto no_keys = examine(1, {{"RTJIT_TRUST", folder_ + "/none.pub"}});
   EXPECT_EQ(find(no_keys, "trust")["state"], "problem");
 }
 
-// The double of the driver stands in for libcuda.so.1: each cause is a check of its own kind, with the status that an
-// engine would get.
+// The double of the driver stands in for libcuda.so.1: each cause is a check of its own kind, with the status
+// that an engine would get.
 TEST_F(DoctorCommand, WhyTheGpuCannotBeUsedIsNamedByItsStatus) {
   const std::string driver = folder_ + "/driver";
   std::filesystem::create_directories(driver);
   std::filesystem::create_symlink(RTJIT_FAKE_LIBCUDA, driver + "/libcuda.so.1");
   const auto gpu = [&](int exit_code, const char* init, const char* devices) {
-    return find(examine(exit_code, {{"LD_LIBRARY_PATH", driver}, {"RTJIT_FAKE_CUDA_INIT", init}, {"RTJIT_FAKE_CUDA_DEVICES", devices}}),
+    return find(examine(exit_code, {{"LD_LIBRARY_PATH", driver},
+                                    {"RTJIT_FAKE_CUDA_INIT", init},
+                                    {"RTJIT_FAKE_CUDA_DEVICES", devices}}),
                 "GPU");
   };
   const auto starts_with = [](const nlohmann::json& check, const std::string& status) {

@@ -159,12 +159,16 @@ TEST_F(EmulateCommand, FilesThatAreNoPtxAreToldWhatTheyAre) {
   EXPECT_EQ(cuda.exit.code, 2);
   EXPECT_THAT(cuda.error_output, HasSubstr(source + " is CUDA source, allowed is PTX"));
   EXPECT_THAT(cuda.error_output, HasSubstr("nvcc -ptx -arch=sm_120a " + source + " -o " + path("scale.ptx")));
-  ASSERT_TRUE(write_whole_file(path("k.cubin"), "\x7f" "ELF\2\1 .version 8.0").ok());
+  ASSERT_TRUE(write_whole_file(path("k.cubin"),
+                               "\x7f"
+                               "ELF\2\1 .version 8.0")
+                  .ok());
   const ProcessOutcome cubin = run({"emulate", path("k.cubin")});
   EXPECT_EQ(cubin.exit.code, 2);
   EXPECT_THAT(cubin.error_output, HasSubstr("is a binary (a cubin or an object file), allowed is PTX"));
   ASSERT_TRUE(write_whole_file(path("notes"), "hello\n").ok());
-  EXPECT_THAT(run({"emulate", path("notes"), "--coverage"}).error_output, HasSubstr("notes is not PTX: allowed is PTX"));
+  EXPECT_THAT(run({"emulate", path("notes"), "--coverage"}).error_output,
+              HasSubstr("notes is not PTX: allowed is PTX"));
 }
 
 TEST_F(EmulateCommand, SwitchesOfStrictnessWork) {

@@ -12,8 +12,8 @@ namespace {
 
 // A small problem, so that the winners' check on the emulator is quick.
 const std::vector<std::string> kTuneProblem = {"moe_mxfp4", "--problem",
-                                           "hidden=96,intermediate=64,experts=4,top_k=2", "--config",
-                                           "block_k=64,stages=3"};
+                                               "hidden=96,intermediate=64,experts=4,top_k=2", "--config",
+                                               "block_k=64,stages=3"};
 
 class TuneCommand : public CommandTest {
  protected:
@@ -122,7 +122,8 @@ TEST_F(TuneCommand, AVariantWithoutASurvivorIsNamedAndAnotherServes) {
   const auto outcome = run(call("explain", "sm_75", {"--static"}));
   EXPECT_TRUE(outcome.exit.ok());
   EXPECT_TRUE(std::regex_search(
-      outcome.output, std::regex("\ngemm1, gemm2: [a-z0-9_, ]*mma[a-z0-9_, ]* are for other targets; reference serves\n")))
+      outcome.output,
+      std::regex("\ngemm1, gemm2: [a-z0-9_, ]*mma[a-z0-9_, ]* are for other targets; reference serves\n")))
       << outcome.output;
   EXPECT_EQ(outcome.output.find("no config of variant mma survives"), std::string::npos);
   const auto full = run(call("explain", "sm_75", {"--static", "--json"}));

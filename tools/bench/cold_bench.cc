@@ -1,9 +1,11 @@
-// What an engine waits for from the start of its process to its first launch, in parts, on a filled cache: each sample is a
-// process of its own.
-//   cold_bench --db cache.db [--driver LIBCUDA] [--template moe_mxfp4] [--problem preset=gpt-oss-20b] [--tokens 64]
+// What an engine waits for from the start of its process to its first launch, in parts, on a filled cache:
+// each sample is a process of its own.
+//   cold_bench --db cache.db [--driver LIBCUDA] [--template moe_mxfp4] [--problem preset=gpt-oss-20b]
+//   [--tokens 64]
 //   [--runs 15] [--check]
-// With --driver a double of the driver (build/<preset>/tests/runtime/fake_libcuda.so) stands in for the GPU; the library's
-// own time is the same. What the cache lacks is compiled by a process before those that count, whose time is shown too.
+// With --driver a double of the driver (build/<preset>/tests/runtime/fake_libcuda.so) stands in for the GPU;
+// the library's own time is the same. What the cache lacks is compiled by a process before those that count,
+// whose time is shown too.
 // --check: exit status 1 where a bar is missed or a compiler was opened.
 #include <fmt/format.h>
 
@@ -112,7 +114,8 @@ int start_once(const Options& options) {
   parts.json()["compiler_opened"] = (*context)->compiler_opened();
   const std::vector<int64_t>& all = (*handle)->source().buckets;
   const int64_t last = bucket_for((*handle)->source(), options.tokens);
-  parts.json()["buckets"] = std::count_if(all.begin(), all.end(), [&](int64_t bucket) { return bucket <= last; });
+  parts.json()["buckets"] =
+      std::count_if(all.begin(), all.end(), [&](int64_t bucket) { return bucket <= last; });
   parts.json()["device"] = gpu.info().name;
   fmt::print("{}\n", parts.json().dump());
   return 0;
@@ -167,21 +170,28 @@ int run(const Options& options, const std::vector<std::string>& arguments) {
   const double bar = buckets == 1 ? kOneBucketBarMs : kAllBucketsBarMs;
   const bool good = medians["library's own"].get<double>() <= bar && !compiler_opened;
   if (options.json) {
-    const Json out = {{"device", first->at("device")},     {"template", options.template_name},
-                      {"problem", options.problem},        {"buckets", buckets},
-                      {"runs", options.runs},              {"first_ms", first->at("ms")},
-                      {"first_compiled", first->at("compiler_opened")}, {"ms", medians},
-                      {"compiler_opened", compiler_opened}, {"ok", good}};
+    const Json out = {{"device", first->at("device")},
+                      {"template", options.template_name},
+                      {"problem", options.problem},
+                      {"buckets", buckets},
+                      {"runs", options.runs},
+                      {"first_ms", first->at("ms")},
+                      {"first_compiled", first->at("compiler_opened")},
+                      {"ms", medians},
+                      {"compiler_opened", compiler_opened},
+                      {"ok", good}};
     fmt::print("{}\n", out.dump(1));
   } else {
     fmt::print("{}, {} {}, {} bucket(s); medians of {} processes in ms, and the process before them{}\n",
-               first->at("device").get<std::string>(), options.template_name, options.problem, buckets, options.runs,
-               first->at("compiler_opened").get<bool>() ? ", which compiled" : "");
+               first->at("device").get<std::string>(), options.template_name, options.problem, buckets,
+               options.runs, first->at("compiler_opened").get<bool>() ? ", which compiled" : "");
     for (const std::string& name : names) {
-      const double before = name == names.back() ? library_ms(first->at("ms")) : first->at("ms")[name].get<double>();
+      const double before =
+          name == names.back() ? library_ms(first->at("ms")) : first->at("ms")[name].get<double>();
       fmt::print("  {:<14} {:>8.2f}  {:>10.2f}\n", name, medians[name].get<double>(), before);
     }
-    fmt::print("bar: {:.0f} ms beyond process and driver, without a compiler: {}\n", bar, good ? "met" : "MISSED");
+    fmt::print("bar: {:.0f} ms beyond process and driver, without a compiler: {}\n", bar,
+               good ? "met" : "MISSED");
   }
   return good || !options.check ? 0 : 1;
 }
@@ -203,7 +213,8 @@ int main(int argc, char** argv) {
   app.add_option("--runs", options.runs)->capture_default_str()->check(CLI::PositiveNumber);
   app.add_flag("--check", options.check, "Exit status 1 where a bar is missed");
   app.add_flag("--json", options.json);
-  app.add_option("--started", options.started_ns)->group("");  // what makes a process one of those that are timed
+  app.add_option("--started", options.started_ns)
+      ->group("");  // what makes a process one of those that are timed
   CLI11_PARSE(app, argc, argv);
   if (options.started_ns > 0) return rtjit::start_once(options);
   return rtjit::run(options, std::vector<std::string>(argv, argv + argc));

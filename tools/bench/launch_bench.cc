@@ -72,7 +72,8 @@ void measure(std::vector<Measured>& all, const std::function<void()>& drain) {
   using Clock = std::chrono::steady_clock;
   for (int round = -3; round < kRounds; ++round) {  // the first three warm caches and clocks
     for (size_t turn = 0; turn < all.size(); ++turn) {
-      Measured& one = all[round % 2 == 0 ? turn : all.size() - 1 - turn];  // nobody always comes after the same
+      Measured& one =
+          all[round % 2 == 0 ? turn : all.size() - 1 - turn];  // nobody always comes after the same
       drain();
       const auto begin = Clock::now();
       for (int i = 0; i < kCallsPerRound; ++i) one.body();

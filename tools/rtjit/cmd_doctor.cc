@@ -33,9 +33,12 @@ struct Check {
 
 const char* name_of(Check::State state) {
   switch (state) {
-    case Check::State::ok: return "ok";
-    case Check::State::note: return "note";
-    case Check::State::problem: return "PROBLEM";
+    case Check::State::ok:
+      return "ok";
+    case Check::State::note:
+      return "note";
+    case Check::State::problem:
+      return "PROBLEM";
   }
   return "";
 }
@@ -58,7 +61,9 @@ class Doctor {
   }
 
  private:
-  void ok(std::string name, std::string found) { checks_.push_back({std::move(name), Check::State::ok, std::move(found)}); }
+  void ok(std::string name, std::string found) {
+    checks_.push_back({std::move(name), Check::State::ok, std::move(found)});
+  }
   void note(std::string name, std::string found, std::string advice) {
     checks_.push_back({std::move(name), Check::State::note, std::move(found), std::move(advice)});
   }
@@ -68,7 +73,8 @@ class Doctor {
 
   void library() {
     auto registry = TemplateRegistry::create();
-    if (!registry) return problem("library", registry.error().message, "this build is broken: build it again");
+    if (!registry)
+      return problem("library", registry.error().message, "this build is broken: build it again");
     ok("library", fmt::format("{}, templates {}", rtjit_version(), join((*registry)->names(), ", ")));
     const std::string tool = tool_path();
     if (file_bytes(tool) > 0) return ok("tool", tool + " (what the miss policy `tune` starts)");
@@ -79,9 +85,11 @@ class Doctor {
   void compiler() {
     auto opened = Nvrtc::open();
     if (!opened) {
-      return problem("compiler", fmt::format("{}: {}", to_string(opened.error().code), opened.error().message),
+      return problem("compiler",
+                     fmt::format("{}: {}", to_string(opened.error().code), opened.error().message),
                      opened.error().code == ErrorCode::compiler_too_old
-                         ? "install a newer toolkit or NVIDIA's wheel (pip install -U nvidia-cuda-nvrtc), or name one with RTJIT_NVRTC"
+                         ? "install a newer toolkit or NVIDIA's wheel (pip install -U nvidia-cuda-nvrtc), or "
+                           "name one with RTJIT_NVRTC"
                          : "without NVRTC only what the cache or a pack holds can be served; tune needs it");
     }
     nvrtc_ = *opened;
@@ -103,12 +111,19 @@ class Doctor {
     auto count = cuda_device_count();
     if (!count || *count == 0) {
       const ErrorCode code = count ? ErrorCode::no_gpu : count.error().code;
-      const std::string found = fmt::format("{}: {}", to_string(code), count ? "the driver sees none (check nvidia-smi and CUDA_VISIBLE_DEVICES; in a container: --gpus all)" : count.error().message);
+      const std::string found = fmt::format(
+          "{}: {}", to_string(code),
+          count
+              ? "the driver sees none (check nvidia-smi and CUDA_VISIBLE_DEVICES; in a container: --gpus all)"
+              : count.error().message);
       // A machine without a GPU is as it should be; one whose driver or GPU does not work is not.
       if (code == ErrorCode::no_gpu || code == ErrorCode::unavailable) {
-        return note("GPU", found, "tune, explain, check and pack work for any --target without one; launching kernels needs one");
+        return note(
+            "GPU", found,
+            "tune, explain, check and pack work for any --target without one; launching kernels needs one");
       }
-      return problem("GPU", found, "until then engines cannot open the library; --target works without a GPU");
+      return problem("GPU", found,
+                     "until then engines cannot open the library; --target works without a GPU");
     }
     for (int i = 0; i < *count; ++i) {
       const std::string name = fmt::format("GPU {}", i);
@@ -119,12 +134,13 @@ class Doctor {
         continue;
       }
       const DeviceInfo& info = (*device)->info();
-      std::string found = fmt::format("{}, {}, {} SMs, {} GiB, driver {}", info.name, info.target.name(), info.sm_count,
-                                      info.total_memory >> 30, info.driver_version);
+      std::string found = fmt::format("{}, {}, {} SMs, {} GiB, driver {}", info.name, info.target.name(),
+                                      info.sm_count, info.total_memory >> 30, info.driver_version);
       const auto begin = Clock::now();
       if (const std::string failure = probe(**device); !failure.empty()) {
         problem(name, fmt::format("{}: a probe kernel does not run: {}", found, failure),
-                nvrtc_ == nullptr ? "get NVRTC first (above)" : "see what nvidia-smi says; the driver may be older than NVRTC");
+                nvrtc_ == nullptr ? "get NVRTC first (above)"
+                                  : "see what nvidia-smi says; the driver may be older than NVRTC");
         continue;
       }
       found += fmt::format("; a probe kernel was compiled and ran in {:.0f} ms",
@@ -157,18 +173,23 @@ class Doctor {
     store_options.path = *path;
     store_options.warn = [&](const std::string& text) { said += (said.empty() ? "" : "; ") + text; };
     auto store = Store::open(store_options);
-    if (!store) return problem("cache", store.error().message, "RTJIT_TRUST must name a file of public keys (docs/packs.md)");
+    if (!store)
+      return problem("cache", store.error().message,
+                     "RTJIT_TRUST must name a file of public keys (docs/packs.md)");
     auto info = (*store)->info();
     if (!info) return problem("cache", info.error().message, "");
-    const std::string found = fmt::format("{}: {} winners, {} rows, {} binaries, {} B, schema {}", *path, info->winners,
-                                          info->rows, info->binaries, with_thousands(info->file_bytes), info->schema_version);
+    const std::string found =
+        fmt::format("{}: {} winners, {} rows, {} binaries, {} B, schema {}", *path, info->winners, info->rows,
+                    info->binaries, with_thousands(info->file_bytes), info->schema_version);
     if (!info->writable) {
       return note("cache", said.empty() ? found + "; it cannot be written" : said,
                   "it is read; new results are not kept. Another place: RTJIT_CACHE or --db");
     }
     if (auto report = verify_database(*path); report && !report->ok()) {
-      return problem("cache", fmt::format("{}; {} findings, the first: {}", found, report->findings.size(), report->findings[0]),
-                     "rtjit cache verify lists them; rtjit cache merge into a new file leaves them out");
+      return problem(
+          "cache",
+          fmt::format("{}; {} findings, the first: {}", found, report->findings.size(), report->findings[0]),
+          "rtjit cache verify lists them; rtjit cache merge into a new file leaves them out");
     }
     if (!said.empty()) return note("cache", found + "; " + said, "");
     ok("cache", found);
@@ -193,8 +214,9 @@ class Doctor {
       } else if (Status trust = check_trust(*pack, trusted, path); !trust) {
         problem("pack", trust.error().message, "");
       } else {
-        ok("pack", fmt::format("{}: {}, {} problems, {}", path, pack->manifest.target, pack->manifest.problems.size(),
-                               pack->signer ? "signed by " + pack->signer->text() : "not signed"));
+        ok("pack",
+           fmt::format("{}: {}, {} problems, {}", path, pack->manifest.target, pack->manifest.problems.size(),
+                       pack->signer ? "signed by " + pack->signer->text() : "not signed"));
       }
     }
   }
@@ -202,9 +224,10 @@ class Doctor {
   void variables() {
     std::vector<std::string> set;
     for (const char* name :
-         {"RTJIT_CACHE", "RTJIT_NVML", "RTJIT_NVRTC", "RTJIT_NVRTC_PATH", "RTJIT_PACKS", "RTJIT_TOOL", "RTJIT_TRUST",
-          "XDG_CACHE_HOME", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES"}) {
-      if (const std::string value = environment(name); !value.empty()) set.push_back(fmt::format("{}={}", name, value));
+         {"RTJIT_CACHE", "RTJIT_NVML", "RTJIT_NVRTC", "RTJIT_NVRTC_PATH", "RTJIT_PACKS", "RTJIT_TOOL",
+          "RTJIT_TRUST", "XDG_CACHE_HOME", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES"}) {
+      if (const std::string value = environment(name); !value.empty())
+        set.push_back(fmt::format("{}={}", name, value));
     }
     ok("environment", set.empty() ? "no variable that matters here is set" : join(set, " "));
   }
@@ -242,7 +265,8 @@ int run_doctor(const CacheOptions& options) {
 void add_doctor(CLI::App& app, Action* action) {
   auto options = std::make_shared<CacheOptions>();
   CLI::App* verb = app.add_subcommand(
-      "doctor", "Looks at compiler, GPUs, cache and packs, and says what works; exit status 1 if something does not");
+      "doctor",
+      "Looks at compiler, GPUs, cache and packs, and says what works; exit status 1 if something does not");
   options->add_to(*verb);
   verb->callback([options, action] { *action = [options] { return run_doctor(*options); }; });
 }

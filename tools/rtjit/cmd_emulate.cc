@@ -206,21 +206,26 @@ Result<Outcome> launch(const EmulateOptions& options, const Target& target, cons
 
 // PTX says its version before anything else; what does not is another kind of file.
 Status check_is_ptx(const EmulateOptions& options, const std::string& text) {
-  const bool binary = text.starts_with("\x7f" "ELF");
+  const bool binary = text.starts_with(
+      "\x7f"
+      "ELF");
   if (!binary && text.find(".version") != std::string::npos) return {};
   const std::string& file = options.file;
   const std::string allowed = "allowed is PTX, a text with a line such as `.version 8.7`";
-  if (!binary && (text.find("__global__") != std::string::npos || file.ends_with(".cu") || file.ends_with(".cuh"))) {
+  if (!binary &&
+      (text.find("__global__") != std::string::npos || file.ends_with(".cu") || file.ends_with(".cuh"))) {
     const std::string ptx = file.substr(0, std::min(file.rfind('.'), file.size())) + ".ptx";
-    return make_error(ErrorCode::invalid_argument,
-                      "{} is CUDA source, {}. Compile it first:\n  nvcc -ptx -arch={} {} -o {}\n  rtjit emulate {}", file,
-                      allowed, options.target.empty() ? "sm_90a" : options.target, file, ptx, ptx);
+    return make_error(
+        ErrorCode::invalid_argument,
+        "{} is CUDA source, {}. Compile it first:\n  nvcc -ptx -arch={} {} -o {}\n  rtjit emulate {}", file,
+        allowed, options.target.empty() ? "sm_90a" : options.target, file, ptx, ptx);
   }
   if (binary) {
-    return make_error(ErrorCode::invalid_argument,
-                      "{} is a binary (a cubin or an object file), {}. Where it holds PTX beside its machine code, "
-                      "`cuobjdump -ptx {}` prints it",
-                      file, allowed, file);
+    return make_error(
+        ErrorCode::invalid_argument,
+        "{} is a binary (a cubin or an object file), {}. Where it holds PTX beside its machine code, "
+        "`cuobjdump -ptx {}` prints it",
+        file, allowed, file);
   }
   return make_error(ErrorCode::invalid_argument, "{} is not PTX: {}", file, allowed);
 }

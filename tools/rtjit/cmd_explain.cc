@@ -170,8 +170,8 @@ void print_table(const ExplainReport& report) {
   fmt::print("   (~ predicted)\n");
 }
 
-// Variants of other targets in one line, as long as another one serves: "gemm1, gemm2: stream, wgmma are for other
-// targets; mma serves". What else keeps a variant from serving is told in full.
+// Variants of other targets in one line, as long as another one serves: "gemm1, gemm2: stream, wgmma are for
+// other targets; mma serves". What else keeps a variant from serving is told in full.
 void print_notes(const std::vector<ExplainNote>& notes) {
   std::map<std::string, std::vector<std::string>> variants;  // by stage
   std::map<std::string, std::string> serving;
@@ -185,8 +185,8 @@ void print_notes(const std::vector<ExplainNote>& notes) {
   }
   std::map<std::string, std::vector<std::string>> stages;  // by what is said of them
   for (const auto& [stage, names] : variants) {
-    stages[fmt::format("{} {} for other targets; {} serves", join(names, ", "), names.size() == 1 ? "is" : "are",
-                       serving[stage])]
+    stages[fmt::format("{} {} for other targets; {} serves", join(names, ", "),
+                       names.size() == 1 ? "is" : "are", serving[stage])]
         .push_back(stage);
   }
   for (const auto& [said, of] : stages) fmt::print("{}: {}\n", join(of, ", "), said);
