@@ -18,6 +18,18 @@ bool tied(const Ranked& fastest, const Ranked& other, double fraction) {
   return measured && other.low_us <= fastest.high_us && other.time_us <= fastest.time_us * (1 + 3 * fraction);
 }
 
+const Ranked* default_of(const std::vector<Ranked>& ranked) {
+  auto found = std::find_if(ranked.begin(), ranked.end(), [](const Ranked& r) { return r.is_default; });
+  return found == ranked.end() ? nullptr : &*found;
+}
+
+// Whether what serves so far goes on serving.
+bool kept(const Ranked& incumbent, const Ranked& fastest, const Ranked* reference, const TieRule& rule) {
+  if (incumbent.time_us <= 0 || fastest.time_us <= 0) return false;
+  if (reference && reference->time_us > 0 && reference->time_us < incumbent.time_us) return false;
+  return incumbent.time_us <= fastest.time_us * (1 + rule.keep);
+}
+
 // Smaller numbers first, in the manifest's order of parameters; choices by their place in the list.
 int compare_configs(const Candidate& a, const Candidate& b) {
   if (a.variant != b.variant)
@@ -61,47 +73,62 @@ std::vector<Ranked> rank_finalists(std::span<const Prospect> prospects, Knowledg
     entry.samples = prospect.samples;
     entry.knowledge = prospect.time_us > 0 ? knowledge : Knowledge::none;
     entry.is_default = prospect.is_default;
+    entry.is_incumbent = prospect.is_incumbent;
     ranked.push_back(entry);
   }
   return ranked;
 }
 
-int choose_winner(const StageSpace& space, const std::vector<Ranked>& ranked, double tie_fraction) {
+int choose_winner(const StageSpace& space, const std::vector<Ranked>& ranked, const TieRule& rule) {
   if (ranked.empty()) return -1;
   auto fastest = std::min_element(ranked.begin(), ranked.end(), faster);
+  auto incumbent = std::find_if(ranked.begin(), ranked.end(), [](const Ranked& r) { return r.is_incumbent; });
+  if (incumbent != ranked.end() && kept(*incumbent, *fastest, default_of(ranked), rule)) {
+    return static_cast<int>(incumbent - ranked.begin());
+  }
   int winner = -1;
   for (size_t i = 0; i < ranked.size(); ++i) {
-    if (!tied(*fastest, ranked[i], tie_fraction)) continue;
+    if (!tied(*fastest, ranked[i], rule.fraction)) continue;
     if (winner < 0 || preferred(space, ranked[i], ranked[static_cast<size_t>(winner)]))
       winner = static_cast<int>(i);
   }
   return winner;
 }
 
-std::string explain_choice(const std::vector<Ranked>& ranked, int winner, double tie_fraction,
+std::string explain_choice(const std::vector<Ranked>& ranked, int winner, const TieRule& rule,
                            int rejected_when_run, int looked_at) {
   const Ranked& chosen = ranked[static_cast<size_t>(winner)];
-  const Ranked* reference = nullptr;
+  const Ranked* reference = default_of(ranked);
   int known = 0, tied_with = 0;
   auto fastest = std::min_element(ranked.begin(), ranked.end(), faster);
   for (const Ranked& entry : ranked) {
-    if (entry.is_default) reference = &entry;
     known += entry.time_us > 0 && entry.knowledge == chosen.knowledge;
-    tied_with += tied(*fastest, entry, tie_fraction);
+    tied_with += tied(*fastest, entry, rule.fraction);
   }
   known = std::max(known, looked_at);
   std::string text;
   if (chosen.time_us <= 0) {
     text = chosen.is_default ? "the default config; no time is known" : "no time is known";
   } else {
-    text = known == 1 ? fmt::format("the only one {}", to_string(chosen.knowledge))
-                      : fmt::format("fastest of {} {}", known, to_string(chosen.knowledge));
-    if (tied_with > 1) {
+    const bool first = chosen.time_us <= fastest->time_us;
+    if (known == 1) {
+      text = fmt::format("the only one {}", to_string(chosen.knowledge));
+    } else if (chosen.is_incumbent && !first) {
+      text = fmt::format("kept: {:.1f} % behind the fastest of {} {}",
+                         100 * (chosen.time_us / fastest->time_us - 1), known, to_string(chosen.knowledge));
+    } else {
+      text = fmt::format("fastest of {} {}", known, to_string(chosen.knowledge));
+    }
+    if (chosen.is_incumbent && first && known > 1) {
+      text += "; it served before";
+    } else if (chosen.is_incumbent) {
+      // Said already, or there was no choice.
+    } else if (tied_with > 1) {
       text += fmt::format("; {} tied, {}", tied_with,
                           chosen.is_default ? "the default goes first" : "leanest taken");
     }
     if (chosen.is_default) {
-      if (tied_with <= 1) text += "; it is the default";
+      if (tied_with <= 1 || chosen.is_incumbent) text += "; it is the default";
     } else if (reference && reference->time_us > 0) {
       text += fmt::format("; {:.0f} % ahead of the default", 100 * (reference->time_us / chosen.time_us - 1));
     }

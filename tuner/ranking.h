@@ -18,21 +18,31 @@ struct Ranked {
   int samples = 0;
   Knowledge knowledge = Knowledge::none;
   bool is_default = false;
+  bool is_incumbent = false;  // what serves so far
+};
+
+// What counts as equal.
+struct TieRule {
+  double fraction = 0.01;  // of a time: nearer than this is a tie
+  // What serves so far is kept while nothing is faster by more than this. Wider than `fraction`, so that a
+  // config that won a tie once does not lose it to noise the next time.
+  double keep = 0.02;
 };
 
 // The finalists of a search whose prospects are the space's candidates, index by index.
 std::vector<Ranked> rank_finalists(std::span<const Prospect> prospects, Knowledge knowledge);
 
-// Index into `ranked` of the entry that should win; -1 when empty. Known times beat unknown ones. Entries
-// within `tie_fraction` of the fastest, or whose interval overlaps the fastest one's when both are measured
-// and lie within three times that fraction, are tied. Ties resolve in this order: the default config, less
-// shared memory, fewer registers, smaller parameter values in the manifest's order, then the variant's place
-// in the manifest.
-int choose_winner(const StageSpace& space, const std::vector<Ranked>& ranked, double tie_fraction);
+// Index into `ranked` of the entry that should win; -1 when empty. Known times beat unknown ones. What serves
+// so far wins while the rule keeps it and it is no slower than the default config. Else entries within
+// `fraction` of the fastest, or whose interval overlaps the fastest one's when both are measured and lie
+// within three times that fraction, are tied. Ties resolve in this order: the default config, less shared
+// memory, fewer registers, smaller parameter values in the manifest's order, then the variant's place in the
+// manifest.
+int choose_winner(const StageSpace& space, const std::vector<Ranked>& ranked, const TieRule& rule);
 
 // Why it won, for the table: "fastest of 41 predicted; 6 % ahead of the default". `looked_at`: how many
 // configs' times are known, where `ranked` is only those that a search did not drop.
-std::string explain_choice(const std::vector<Ranked>& ranked, int winner, double tie_fraction,
+std::string explain_choice(const std::vector<Ranked>& ranked, int winner, const TieRule& rule,
                            int rejected_when_run, int looked_at = 0);
 
 }  // namespace rtjit

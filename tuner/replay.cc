@@ -123,7 +123,7 @@ Result<ReplayReport> replay(const Sweep& sweep, const ReplayOptions& options) {
       if (prospects[i].is_default && bench.time_of(i)) bucket.default_us = bench.time_of(i)->time_us;
     }
     std::vector<Ranked> ranked = rank_finalists(prospects, Knowledge::measured);
-    if (int winner = choose_winner(*entry.space, ranked, options.tie_fraction); winner >= 0) {
+    if (int winner = choose_winner(*entry.space, ranked, options.ties); winner >= 0) {
       auto index = static_cast<size_t>(ranked[static_cast<size_t>(winner)].candidate);
       bucket.chosen_us = bench.time_of(index)->time_us;
       bucket.chosen_variant = entry.space->candidates[index].variant->name;

@@ -14,7 +14,7 @@ namespace rtjit {
 
 struct ReplayOptions {
   StrategyOptions strategy{};
-  double tie_fraction = 0.01;
+  TieRule ties{};
   // Where a strategy asks for fewer samples than the sweep took, its median is made to vary as the stored
   // interval says; times this factor. 0: every look gives the sweep's time.
   double noise = 1;

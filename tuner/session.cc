@@ -81,6 +81,9 @@ Status Session::enumerate() {
   run_.observer.on_phase(TunePhase::enumerate, stages);
   if (Status status = run_.ledger.load(); !status) return status;
   if (request_.device) {
+    auto incumbents = Incumbents::load(request_.store, request_.shipped, run_.context, run_.sku, buckets_);
+    if (!incumbents) return incumbents.error();
+    run_.incumbents = std::move(*incumbents);
     run_.ledger.describe_device(request_.device->name, request_.device->driver_version,
                                 policy_text(sampling_policy(request_.search, request_.search.samples)));
   }

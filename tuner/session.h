@@ -20,6 +20,7 @@
 #include "tuner/candidates.h"
 #include "tuner/part_times.h"
 #include "tuner/problem_scope.h"
+#include "tuner/ranking.h"
 #include "tuner/strategy.h"
 
 namespace rtjit {
@@ -34,7 +35,7 @@ using EmulatorFactory = std::function<Result<std::unique_ptr<Device>>(const Targ
 using CompilePoolFactory = std::function<Result<std::shared_ptr<CompilePool>>()>;
 
 struct TuneLimits {
-  double tie_fraction = 0.01;    // times nearer than this are a tie
+  TieRule ties{};
   int64_t max_spill_bytes = 32;  // a config that spills more is rejected (the oracle never is)
   std::chrono::milliseconds compile_limit{10000};
   std::chrono::milliseconds candidate_limit{
@@ -83,6 +84,9 @@ struct TuneRequest {
   // out about each is stored; winners are reported but not published, since others might be better.
   ConfigFilter filter;
   Store* store = nullptr;  // not owned; outlives the call
+  // What came with the library, or null: what serves where `store` knows nothing (tuner/incumbents.h). As
+  // `store`.
+  const Store* shipped = nullptr;
   CompilePoolFactory compiler;
   EmulatorFactory emulator;  // empty: winners for absent targets stay unverified ("compiled")
   // How to start the measuring worker: program and arguments. Needed with a device.

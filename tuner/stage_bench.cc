@@ -36,10 +36,12 @@ std::vector<Prospect> stage_prospects(const TuningRun& run, size_t stage, int64_
   const StageSpace& space = run.spaces[stage];
   std::vector<Prospect> prospects(space.candidates.size());
   int default_index = space.default_candidate(bucket);
+  int incumbent_index = run.incumbent(stage, bucket);
   for (size_t i = 0; i < prospects.size(); ++i) {
     const Candidate& c = space.candidates[i];
     prospects[i].rejected = !may_win(c);
     prospects[i].is_default = static_cast<int>(i) == default_index && c.wanted;
+    prospects[i].is_incumbent = static_cast<int>(i) == incumbent_index && c.wanted;
     if (c.gate.ok()) prospects[i].predicted_us = predict_candidate(run.context, c, bucket).total_us;
   }
   return prospects;

@@ -57,7 +57,7 @@ Result<bool> StageTuner::judge_best() {
   const StageSpace& space = run_.spaces[work_.stage];
   const Knowledge knowledge = run_.request.device ? Knowledge::measured : Knowledge::predicted;
   ranked_ = rank_finalists(work_.prospects, knowledge);
-  winner_ = choose_winner(space, ranked_, run_.request.limits.tie_fraction);
+  winner_ = choose_winner(space, ranked_, run_.request.limits.ties);
   if (winner_ < 0) return false;
   if (run_.stop.stopped()) return Error{ErrorCode::cancelled, "stopped on request"};
   int index = ranked_[static_cast<size_t>(winner_)].candidate;
@@ -87,7 +87,7 @@ Status StageTuner::publish(BucketReport* report) {
   Candidate& c = run_.candidate(work_.stage, entry.candidate);
   int looked_at = 0;
   for (const Prospect& prospect : work_.prospects) looked_at += prospect.measured() && prospect.time_us > 0;
-  std::string why = explain_choice(ranked_, winner_, run_.request.limits.tie_fraction,
+  std::string why = explain_choice(ranked_, winner_, run_.request.limits.ties,
                                    run_.failed_here(work_.stage, work_.bucket), looked_at);
   if (run_.publishes()) {
     Status status = run_.publisher.put_winner(&c, work_.bucket, entry, judgement_, why);

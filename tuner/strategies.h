@@ -22,8 +22,8 @@ class Picker {
  public:
   explicit Picker(size_t count) : count_(count) {}
 
-  // Those to look at now; the default config is among the first ones, beyond the count. `order` is the same
-  // in every call.
+  // Those to look at now; references are among the first ones, beyond the count. `order` is the same in every
+  // call.
   std::vector<size_t> pick(std::span<const Prospect> prospects, std::span<const size_t> order);
   const std::vector<size_t>& picked() const { return picked_; }
 

@@ -22,9 +22,12 @@ struct Prospect {
   double time_us = 0, low_us = 0, high_us = 0;  // measured so far
   int samples = 0;                              // that the time rests on; 0: not measured
   int asked = 0;                                // samples of the last batch that measured it; see finalists()
-  bool is_default = false;                      // measured by every strategy, from the first batch on
+  bool is_default = false;
+  bool is_incumbent = false;                    // what serves so far (tuner/incumbents.h)
   bool rejected = false;                        // by the compiler, or when it ran
   bool measured() const { return samples > 0 && !rejected; }
+  // Measured by every strategy, from the first batch to the last: what the winner is compared with.
+  bool is_reference() const { return is_default || is_incumbent; }
 };
 
 // Indices of prospects, each to be compiled if it is not, and measured until it has this many samples.
@@ -44,7 +47,7 @@ class Strategy {
 
 struct StrategyOptions {
   std::string name = "halving";
-  int configs = 8;    // that are looked at, besides the default config; `exhaustive` looks at all
+  int configs = 8;    // that are looked at, besides the default and what serves so far; `exhaustive`: all
   int samples = 9;    // of a config that may win
   uint64_t seed = 1;  // of `random`
 };

@@ -30,7 +30,7 @@ class Halving : public Strategy {
   }
 
  private:
-  // The default config stays to the end: it is what the winner is compared with.
+  // References stay to the end.
   void eliminate(std::span<const Prospect> prospects) {
     std::vector<size_t> standing;
     for (size_t index : field_) {
@@ -44,7 +44,7 @@ class Halving : public Strategy {
     double last = prospects[standing[(standing.size() - 1) / 2]].time_us;
     double limit = std::min(kHopeless * best, kIndistinct * last);
     for (size_t index : standing) {
-      if (prospects[index].is_default || prospects[index].time_us <= limit) field_.push_back(index);
+      if (prospects[index].is_reference() || prospects[index].time_us <= limit) field_.push_back(index);
     }
   }
 

@@ -21,17 +21,17 @@ std::vector<size_t> by_prediction(std::span<const Prospect> prospects) {
 std::vector<size_t> Picker::pick(std::span<const Prospect> prospects, std::span<const size_t> order) {
   std::vector<size_t> now;
   size_t standing = 0;
-  for (size_t index : picked_) standing += !prospects[index].rejected && !prospects[index].is_default;
+  for (size_t index : picked_) standing += !prospects[index].rejected && !prospects[index].is_reference();
   const bool first = next_ == 0;
   while (next_ < order.size() && standing < count_) {
     size_t index = order[next_++];
-    if (prospects[index].rejected || prospects[index].is_default) continue;
+    if (prospects[index].rejected || prospects[index].is_reference()) continue;
     now.push_back(index);
     ++standing;
   }
   if (first) {
     for (size_t index = 0; index < prospects.size(); ++index) {
-      if (prospects[index].is_default && !prospects[index].rejected) now.push_back(index);
+      if (prospects[index].is_reference() && !prospects[index].rejected) now.push_back(index);
     }
   }
   picked_.insert(picked_.end(), now.begin(), now.end());

@@ -97,6 +97,12 @@ const WinnerRow* TuningRun::usable_winner(size_t stage, int64_t bucket) const {
   return index >= 0 && space.candidates[static_cast<size_t>(index)].gate.ok() ? winner : nullptr;
 }
 
+int TuningRun::incumbent(size_t stage, int64_t bucket) const {
+  const StageSpace& space = spaces[stage];
+  const WinnerRow* winner = incumbents.find(space.stage->name, bucket);
+  return winner ? space.find(winner->variant, winner->config) : -1;
+}
+
 int TuningRun::failed_here(size_t stage, int64_t bucket) const {
   int count = 0;
   for (const Candidate& c : spaces[stage].candidates) {

@@ -9,6 +9,7 @@
 #include "tuner/binary_source.h"
 #include "tuner/candidates.h"
 #include "tuner/compile_queue.h"
+#include "tuner/incumbents.h"
 #include "tuner/judge.h"
 #include "tuner/ledger.h"
 #include "tuner/publisher.h"
@@ -58,6 +59,8 @@ class TuningRun {
   bool publishes() const { return request.verify && request.filter.empty(); }
   // A winner in the store that is as good as this run could make it, or null.
   const WinnerRow* usable_winner(size_t stage, int64_t bucket) const;
+  // The candidate that serves so far; -1: none.
+  int incumbent(size_t stage, int64_t bucket) const;
   // How many of the stage's configs failed when they ran in this bucket, now or in an earlier run.
   int failed_here(size_t stage, int64_t bucket) const;
 
@@ -69,6 +72,7 @@ class TuningRun {
   const std::string sku;
   BinarySource binaries;
   Ledger ledger;
+  Incumbents incumbents;  // with a device: predictions are the same in every run
   Publisher publisher;
   std::vector<StageSpace> spaces;  // one per stage of the template
   Judge judge;

@@ -35,8 +35,11 @@ class RankingTest : public testing::Test {
     ranked_.push_back(entry);
     return ranked_.back();
   }
-  int choose() { return choose_winner(space_, ranked_, 0.01); }
+  int choose() { return choose_winner(space_, ranked_, rule_); }
 
+  std::string explain(int winner) { return explain_choice(ranked_, winner, rule_, 0); }
+
+  TieRule rule_;
   Stage stage_;
   StageSpace space_;
   std::vector<Ranked> ranked_;
@@ -47,7 +50,7 @@ TEST_F(RankingTest, FastestWins) {
   add(64, 20).is_default = true;
   add(128, 10);
   EXPECT_EQ(choose(), 1);
-  EXPECT_EQ(explain_choice(ranked_, 1, 0.01, 0), "fastest of 2 predicted; 100 % ahead of the default");
+  EXPECT_EQ(explain(1), "fastest of 2 predicted; 100 % ahead of the default");
 }
 
 TEST_F(RankingTest, TiesGoToTheDefaultThenLessSmemThenFewerRegistersThenSmallerTiles) {
@@ -60,7 +63,7 @@ TEST_F(RankingTest, TiesGoToTheDefaultThenLessSmemThenFewerRegistersThenSmallerT
   EXPECT_EQ(choose(), 2);
   add(128, 10.09, 5000, 255).is_default = true;
   EXPECT_EQ(choose(), 4);
-  EXPECT_EQ(explain_choice(ranked_, 4, 0.01, 0), "fastest of 5 predicted; 5 tied, the default goes first");
+  EXPECT_EQ(explain(4), "fastest of 5 predicted; 5 tied, the default goes first");
 }
 
 TEST_F(RankingTest, BeyondOnePercentIsNoTie) {
@@ -79,10 +82,48 @@ TEST_F(RankingTest, OverlappingIntervalsTieWithinThreePercent) {
   EXPECT_EQ(choose(), 0);
 }
 
+TEST_F(RankingTest, WhatServesSoFarIsKeptUntilSomethingIsClearlyFaster) {
+  add(64, 10.0, 100, 16);
+  add(128, 10.19, 5000, 255).is_incumbent = true;
+  add(256, 10.5).is_default = true;
+  EXPECT_EQ(choose(), 1) << "beyond a tie, and with the worst of everything";
+  EXPECT_EQ(explain(1), "kept: 1.9 % behind the fastest of 3 predicted; 3 % ahead of the default");
+  ranked_[1].time_us = 10.21;
+  EXPECT_EQ(choose(), 0);
+  ranked_[1].time_us = 9.9;
+  EXPECT_EQ(choose(), 1);
+  EXPECT_EQ(explain(1), "fastest of 3 predicted; it served before; 6 % ahead of the default");
+}
+
+TEST_F(RankingTest, WhatServesSoFarIsNotKeptWhereTheDefaultIsFaster) {
+  add(64, 10.0);
+  add(128, 10.15).is_incumbent = true;
+  add(256, 10.14).is_default = true;
+  EXPECT_EQ(choose(), 0);
+  ranked_[2].time_us = 10.05;
+  EXPECT_EQ(choose(), 2) << "a tie, in which the default goes first";
+  ranked_[1].time_us = 10.05;
+  EXPECT_EQ(choose(), 1);
+  ranked_[1].time_us = 0;
+  EXPECT_EQ(choose(), 2) << "it failed, or was not measured";
+}
+
+// Once chosen in a tie, a config stays chosen while times move by what they move from run to run.
+TEST_F(RankingTest, NoiseDoesNotChangeTheWinnerTwice) {
+  add(64, 10.00, 1000).is_default = false;
+  add(128, 10.09, 100);
+  EXPECT_EQ(choose(), 1) << "a tie: the leaner one";
+  ranked_[1].is_incumbent = true;
+  for (double time : {10.05, 10.11, 10.17, 10.02}) {
+    ranked_[1].time_us = time;
+    EXPECT_EQ(choose(), 1) << time;
+  }
+}
+
 TEST_F(RankingTest, UnknownTimesNeverBeatKnownOnes) {
   add(64, 0).is_default = true;
   EXPECT_EQ(choose(), 0);
-  EXPECT_EQ(explain_choice(ranked_, 0, 0.01, 0), "the default config; no time is known");
+  EXPECT_EQ(explain(0), "the default config; no time is known");
   add(128, 500);
   EXPECT_EQ(choose(), 1);
 }

@@ -47,7 +47,7 @@ class ReplayTest : public testing::Test {
 
 TEST_F(ReplayTest, ExhaustiveHasNoRegretAndCostsEverything) {
   fill();
-  ReplayReport report = run({.strategy = {.name = "exhaustive", .samples = 21}, .tie_fraction = 0});
+  ReplayReport report = run({.strategy = {.name = "exhaustive", .samples = 21}, .ties = {.fraction = 0}});
   ASSERT_EQ(report.buckets.size(), 4u);
   for (const ReplayBucket& bucket : report.buckets) {
     EXPECT_EQ(bucket.regret, 1) << bucket.bucket;

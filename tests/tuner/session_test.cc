@@ -437,6 +437,54 @@ TEST_F(SessionTest, FewMeasuredButAlwaysTheDefault) {
   EXPECT_LE(bucket.time_us, bucket.default_time_us * 1.01);
 }
 
+// What a lookup would answer so far is measured too, and stays unless something is clearly faster.
+TEST_F(SessionTest, WhatServesSoFarIsKept) {
+  run(measured());
+  ASSERT_EQ(winners().size(), 1u);
+  WinnerRow serves = winners()[0];
+  serves.config = "block=64,items=2";  // 116 us
+  auto shipped = test::open_store((folder_ / "shipped.db").string());
+  ASSERT_TRUE(shipped->put_winner(serves).ok());
+
+  TuneRequest r = measured();
+  auto empty = test::open_store((folder_ / "empty.db").string());
+  r.store = empty.get();
+  r.shipped = shipped.get();
+  r.search.name = "halving";
+  r.search.configs = 1;
+  r.limits.ties.keep = 0.2;
+  const BucketReport kept = run(r).stages[0].buckets[0];
+  EXPECT_EQ(kept.config, "block=64,items=2");
+  EXPECT_FALSE(kept.from_cache) << "shipped winners are measured anew";
+  EXPECT_TRUE(kept.verified);
+  EXPECT_EQ(kept.measured, 3) << "itself, the default and the one that was asked for";
+
+  r.force = true;
+  r.shipped = nullptr;  // by now it is the winner of the run's own store
+  EXPECT_EQ(run(r).stages[0].buckets[0].config, "block=64,items=2");
+  r.limits.ties.keep = 0.02;
+  r.search.name = "exhaustive";
+  EXPECT_EQ(run(r).stages[0].buckets[0].config, "block=128,items=2");
+
+  // Of another device model: serves here as well until something is known.
+  auto elsewhere = test::open_store((folder_ / "elsewhere.db").string());
+  serves.sku = "sm_90a,sm=114,smem=232448,l2=65536,bus=512,mclk=1000";
+  ASSERT_TRUE(elsewhere->put_winner(serves).ok());
+  auto other = test::open_store((folder_ / "other.db").string());
+  r.store = other.get();
+  r.shipped = elsewhere.get();
+  r.limits.ties.keep = 0.2;
+  EXPECT_EQ(run(r).stages[0].buckets[0].config, "block=64,items=2");
+  // A prediction is no reason to keep a config.
+  auto predicted = test::open_store((folder_ / "predicted.db").string());
+  serves.knowledge = Knowledge::predicted;
+  ASSERT_TRUE(predicted->put_winner(serves).ok());
+  auto another = test::open_store((folder_ / "another.db").string());
+  r.store = another.get();
+  r.shipped = predicted.get();
+  EXPECT_EQ(run(r).stages[0].buckets[0].config, "block=128,items=2");
+}
+
 // Each misbehaving kernel costs its own config and nothing else.
 struct BadKernel {
   const char* behaviour;

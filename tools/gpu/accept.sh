@@ -7,11 +7,13 @@
 # The folder holds rtjit, test_device and cache_only, built anywhere (cmake --preset portable). Logs, JSON and the tuned
 # database go to OUT_FOLDER; the summary is printed last and is OUT_FOLDER/summary.txt. Exit code: how many steps failed.
 # Under nine minutes with the defaults; each step has a limit of its own. The environment chooses:
-#   STEPS    "test misbehave tune cache sanitize"  which steps, in this order; also bench, after tune
+#   STEPS    "test misbehave tune cache sanitize"  which steps, in this order; also bench and retune, after tune
 #   PRESETS  "gpt-oss-20b"                        what is tuned; the first one is launched from the cache
 #   TOOLS    "memcheck racecheck synccheck"       of compute-sanitizer; also initcheck
 #   FILTER   GoogleTest filter of the problems that run under the sanitizer
 #   CONFIGS  "3"                                  configs per problem under the sanitizer, besides default and references
+#   RETUNES  "5"                                  tunes of the first preset that are compared; each from the winners before it, or
+#            with RETUNE_FROM=empty from what the library came with
 #   TUNE_LIMIT 150, BENCH_LIMIT 150, TEST_LIMIT 200, MISBEHAVE_LIMIT 120, SANITIZE_LIMIT 170   seconds
 set -u
 if [ $# -ne 2 ]; then
@@ -84,6 +86,16 @@ for what in $STEPS; do
         count $?
       done
       ;;
+    retune)
+      RETUNED=
+      [ "${RETUNE_FROM:-}" = empty ] || cp "$DB" "$WORK/retune.db" || exit 2
+      for run in $(seq "${RETUNES:-5}"); do
+        [ "${RETUNE_FROM:-}" != empty ] || rm -rf "$WORK"/retune.db*
+        step "retune_$run" "${TUNE_LIMIT:-150}" "$BIN/rtjit" tune moe_mxfp4 --preset "${PRESETS%% *}" --force --db "$WORK/retune.db" --json
+        count $?
+        RETUNED="$RETUNED $OUT/retune_$run.out"
+      done
+      ;;
     sanitize)
       # Side by side: nothing is timed, and each leaves most of the GPU idle.
       for tool in $TOOLS; do
@@ -98,7 +110,7 @@ for what in $STEPS; do
       done
       ;;
     *)
-      echo "unknown step $what; known are: test misbehave tune cache bench sanitize" >&2
+      echo "unknown step $what; known are: test misbehave tune cache bench retune sanitize" >&2
       exit 2
       ;;
   esac
@@ -163,6 +175,11 @@ for note in report["notes"]:
     print("note:", note)
 PYTHON
   done
+  if [ -n "${RETUNED:-}" ]; then
+    echo "== ${PRESETS%% *} tuned again"
+    # shellcheck disable=SC2086
+    python3 "$(dirname "$0")/retune_table.py" $RETUNED
+  fi
   for file in "$OUT"/cache_only_*.out; do
     [ -f "$file" ] || continue
     echo "== $(basename "$file" .out)"

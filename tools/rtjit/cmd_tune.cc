@@ -62,7 +62,8 @@ Result<std::vector<DeviceInfo>> all_devices() {
   return devices;
 }
 
-Result<TuneRequest> make_request(const TuneOptions& options, const ScopeContext& context) {
+Result<TuneRequest> make_request(const TuneOptions& options, const ScopeContext& context,
+                                 const Store* shipped) {
   TuneRequest request;
   request.tmpl = context.scope.tmpl;
   request.problem = context.scope.problem;
@@ -70,6 +71,7 @@ Result<TuneRequest> make_request(const TuneOptions& options, const ScopeContext&
   request.device = context.scope.device;
   request.buckets = context.scope.buckets;
   request.store = context.store.get();
+  request.shipped = shipped;
   request.compiler = compile_pool_factory();
   request.emulator = emulator_factory();
   request.worker_command = {std::filesystem::read_symlink("/proc/self/exe").string(), "worker"};
@@ -134,7 +136,9 @@ int run(const TuneOptions& options) {
                              options.scope.database));
     }
   }
-  auto request = make_request(options, *context);
+  auto shipped = open_shipped_store();
+  if (!shipped) return fail(shipped.error());
+  auto request = make_request(options, *context, shipped->get());
   if (!request) return fail(request.error());
   request->cancel = cancel;
   if (options.events) {

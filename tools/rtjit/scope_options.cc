@@ -54,6 +54,15 @@ Result<std::unique_ptr<Store>> open_store(const std::string& database, bool with
   return Store::open(options);
 }
 
+Result<std::unique_ptr<Store>> open_shipped_store() {
+  StoreOptions options;
+  options.path = ":memory:";
+  options.prebuilt = prebuilt_database();
+  options.warn = [](const std::string&) {
+  };  // packs that the environment names: the user's store speaks of them
+  return Store::open(options);
+}
+
 Result<ScopeContext> open_scope(const ScopeOptions& options, bool with_prebuilt) {
   ScopeContext context;
   auto registry = TemplateRegistry::create(options.template_folders);

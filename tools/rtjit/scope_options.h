@@ -37,6 +37,8 @@ struct ScopeContext {
 Result<ScopeContext> open_scope(const ScopeOptions& options, bool with_prebuilt = false);
 
 Result<std::unique_ptr<Store>> open_store(const std::string& database, bool with_prebuilt = false);
+// The winners that came with the library, alone.
+Result<std::unique_ptr<Store>> open_shipped_store();
 
 // Opens NVRTC when the first config has to be compiled.
 CompilePoolFactory compile_pool_factory();
