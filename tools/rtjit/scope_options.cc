@@ -58,8 +58,8 @@ Result<std::unique_ptr<Store>> open_shipped_store() {
   StoreOptions options;
   options.path = ":memory:";
   options.prebuilt = prebuilt_database();
-  options.warn = [](const std::string&) {
-  };  // packs that the environment names: the user's store speaks of them
+  // Of packs that the environment names, the user's store speaks.
+  options.warn = [](const std::string&) {};
   return Store::open(options);
 }
 
