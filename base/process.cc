@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <thread>
@@ -250,6 +251,13 @@ std::optional<ProcessExit> ChildProcess::wait(Milliseconds limit) {
     pause = std::min(pause * 2, Milliseconds(20));
   }
   return exit_;
+}
+
+Milliseconds ChildProcess::starved() const {
+  std::ifstream file(fmt::format("/proc/{}/schedstat", pid_));
+  int64_t ran_ns = 0, waited_ns = 0;
+  file >> ran_ns >> waited_ns;
+  return std::chrono::duration_cast<Milliseconds>(std::chrono::nanoseconds(file ? waited_ns : 0));
 }
 
 ProcessExit ChildProcess::kill() {

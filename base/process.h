@@ -46,6 +46,10 @@ class ChildProcess {
 
   int pid() const { return pid_; }
 
+  // How long the child's first thread was ready to run and got no processor, since it started. 0 where the
+  // kernel does not tell, and after it has ended.
+  Milliseconds starved() const;
+
   // Writes everything, or ErrorCode::timeout, or ErrorCode::io when the child no longer reads.
   Status write(std::string_view bytes, Milliseconds limit);
   void close_input();

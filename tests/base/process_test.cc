@@ -1,10 +1,12 @@
 #include "base/process.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
 #include <thread>
 
 namespace rtjit {
@@ -130,6 +132,34 @@ TEST(Process, ManyErrorLinesKeepTheLastOnes) {
   ASSERT_TRUE(outcome.ok());
   EXPECT_LE(outcome->error_output.size(), size_t{64} << 10);
   EXPECT_NE(outcome->error_output.find("line 8999\n"), std::string::npos);
+}
+
+TEST(Process, TellsHowLongItGotNoProcessor) {
+  std::ifstream own("/proc/self/schedstat");
+  int64_t ran = 0;
+  if (!(own >> ran)) GTEST_SKIP() << "this kernel keeps no /proc/PID/schedstat";
+  auto idle = ChildProcess::start(shell("read line"));
+  ASSERT_TRUE(idle.ok());
+  // Two that want the same processor: each waits for half of the time.
+  cpu_set_t before, one;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
+  int processor = 0;
+  while (!CPU_ISSET(processor, &before)) ++processor;
+  CPU_ZERO(&one);
+  CPU_SET(processor, &one);
+  ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+  auto first = ChildProcess::start(shell("while :; do :; done"));
+  auto second = ChildProcess::start(shell("while :; do :; done"));
+  ::sched_setaffinity(0, sizeof before, &before);
+  ASSERT_TRUE(first.ok() && second.ok());
+  const auto limit = std::chrono::steady_clock::now() + 30s;
+  while (((*first)->starved() < 100ms || (*second)->starved() < 100ms) &&
+         std::chrono::steady_clock::now() < limit) {
+    std::this_thread::sleep_for(10ms);
+  }
+  EXPECT_GE((*first)->starved(), 100ms);
+  EXPECT_GE((*second)->starved(), 100ms);
+  EXPECT_LT((*idle)->starved(), 100ms) << "waiting for something else";
 }
 
 TEST(Process, DiesWithTheThreadThatStartedIt) {

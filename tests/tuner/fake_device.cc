@@ -1,5 +1,6 @@
 #include "tests/tuner/fake_device.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -13,6 +14,19 @@
 
 namespace rtjit::test {
 namespace {
+
+// Takes so much time of the first processor that this process may use.
+void burn_first_processor(std::chrono::nanoseconds time) {
+  const cpu_set_t first = first_processor();
+  ::sched_setaffinity(0, sizeof first, &first);
+  auto used = [] {
+    timespec now{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  };
+  for (const auto until = used() + time; used() < until;) {
+  }
+}
 
 class FakeKernel : public Kernel {
  public:
@@ -156,6 +170,7 @@ Status FakeDevice::launch(const Kernel& kernel, const LaunchConfig& config, void
   if (what == "refuse") return make_error(ErrorCode::unsupported, "too many resources requested for launch");
   if (what == "exit") _exit(7);
   if (what == "tired") std::this_thread::sleep_for(std::chrono::microseconds(200));
+  if (what == "busy") burn_first_processor(std::chrono::microseconds(200));
   if (what == "delay") std::this_thread::sleep_for(std::chrono::microseconds(20));
   if (what == "break") {
     std::ofstream(variable("RTJIT_FAKE_BROKEN")) << "broken";
@@ -207,6 +222,16 @@ Misbehaviour parse_misbehaviour(const std::string& text) {
     if (equals != std::string::npos) result[part.substr(0, equals)] = part.substr(equals + 1);
   }
   return result;
+}
+
+cpu_set_t first_processor() {
+  cpu_set_t mine, first;
+  CPU_ZERO(&first);
+  if (::sched_getaffinity(0, sizeof mine, &mine) != 0) return first;
+  int processor = 0;
+  while (processor < CPU_SETSIZE - 1 && !CPU_ISSET(processor, &mine)) ++processor;
+  CPU_SET(processor, &first);
+  return first;
 }
 
 double fake_time_us(const std::string& kernel) {

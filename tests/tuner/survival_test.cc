@@ -1,10 +1,12 @@
 // What breaks while tuning, one thing at a time: what is kept of it, what is tried again, what is said.
 #include <gmock/gmock.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
 
+#include "base/process.h"
 #include "tests/cache/fault_vfs.h"
 #include "tests/tuner/scale_add.h"
 #include "tests/tuner/tune_once.h"
@@ -17,6 +19,18 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
+
+// A shell that shares a processor with what the fake device's "busy" kernels take.
+std::unique_ptr<ChildProcess> on_the_first_processor(const std::string& script) {
+  cpu_set_t before;
+  ::sched_getaffinity(0, sizeof before, &before);
+  const cpu_set_t first = first_processor();
+  ::sched_setaffinity(0, sizeof first, &first);
+  auto child = ChildProcess::start({{"/bin/sh", "-c", script}, {}, false});
+  ::sched_setaffinity(0, sizeof before, &before);
+  EXPECT_TRUE(child.ok());
+  return child.ok() ? *std::move(child) : nullptr;
+}
 
 // The kernel of block=B,items=I misbehaves.
 std::string bad(int block, int items, const std::string& how) {
@@ -96,6 +110,20 @@ class SurvivalTest : public testing::Test {
   std::unique_ptr<Store> store_;
   int compilers_opened_ = 0;
 };
+
+// A candidate that is slow because other programs have the processor is not one that hangs.
+TEST_F(SurvivalTest, ABusyHostIsNotBlamedOnACandidate) {
+  if (!std::filesystem::exists("/proc/self/schedstat")) GTEST_SKIP() << "this kernel does not tell who waits";
+  std::vector<std::unique_ptr<ChildProcess>> others;
+  for (int i = 0; i < 8; ++i) others.push_back(on_the_first_processor("while :; do :; done"));
+  TuneRequest r = request("unrolled=busy");
+  r.search.configs = 2;
+  r.limits.candidate_limit = std::chrono::milliseconds(200);
+  const BucketReport bucket = run(r);
+  EXPECT_EQ(bucket.rejected.count(Verdict::hang), 0u);
+  EXPECT_TRUE(quarantine().empty());
+  EXPECT_TRUE(bucket.has_winner);
+}
 
 TEST_F(SurvivalTest, AFaultIsQuarantinedWithItsEvidenceAndNotTriedAgain) {
   EXPECT_EQ(run(request(bad(128, 2, "fault"))).config, "block=64,items=2");
