@@ -41,6 +41,14 @@ std::string BinarySource::features(const CompileRequest& request, const std::str
   return join(names, " ");
 }
 
+Status BinarySource::begin(const CompileRequest& request, const std::string& compiler) {
+  if (find(request, compiler)) return {};
+  auto compile_pool = pool();
+  if (!compile_pool) return compile_pool.error();
+  begun_.emplace(binary_key(request, (*compile_pool)->nvrtc().version()), (*compile_pool)->submit(request));
+  return {};
+}
+
 Result<CompileOutcome> BinarySource::get(const CompileRequest& request, const std::string& compiler) {
   if (auto binary = find(request, compiler)) {
     ++reused_;
@@ -48,7 +56,8 @@ Result<CompileOutcome> BinarySource::get(const CompileRequest& request, const st
   }
   auto compile_pool = pool();
   if (!compile_pool) return compile_pool.error();
-  auto outcome = (*compile_pool)->submit(request).get();
+  auto begun = begun_.find(binary_key(request, (*compile_pool)->nvrtc().version()));
+  auto outcome = (begun == begun_.end() ? (*compile_pool)->submit(request) : begun->second).get();
   if (!outcome) return outcome.error();
   ++compiled_;
   if (outcome->binary) keep(outcome->binary);

@@ -1,6 +1,7 @@
 // Where binaries come from: memory, the store, the compiler. Opens the compiler only when it must.
 #pragma once
 
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -36,6 +37,8 @@ class BinarySource {
 
   // The binary of a request. `compiler` is the one an earlier binary was made with, "" when not known.
   Result<CompileOutcome> get(const CompileRequest& request, const std::string& compiler = "");
+  // Starts compiling what get() will be asked for, and returns at once.
+  Status begin(const CompileRequest& request, const std::string& compiler = "");
   // A request's binary if memory or the store has it; null otherwise.
   std::shared_ptr<const Binary> find(const CompileRequest& request, const std::string& compiler);
 
@@ -57,6 +60,7 @@ class BinarySource {
   CompilePoolFactory factory_;
   std::shared_ptr<CompilePool> pool_;
   std::shared_ptr<BinaryCache> cache_;
+  std::map<std::string, std::shared_future<Result<CompileOutcome>>> begun_;  // by key
   int compiled_ = 0, reused_ = 0;
 };
 

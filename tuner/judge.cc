@@ -22,14 +22,19 @@ Result<Chosen> Judge::oracle() const {
     // A stage without an oracle variant may have no default for that bucket among its candidates: any default
     // serves.
     if (index < 0 && !spaces_[stage].candidates.empty()) index = 0;
-    if (index < 0 || !candidate(stage, index).feasible()) {
-      return make_error(ErrorCode::unsupported, "stage {}: the oracle cannot run on {}: {}",
-                        spaces_[stage].stage->name, request_.target.name(),
-                        index < 0 ? "there is none" : candidate(stage, index).gate.reason);
-    }
     chosen.push_back(index);
   }
   return chosen;
+}
+
+Status Judge::begin_compiles(const std::string& compiler) {
+  const std::chrono::milliseconds limit = request_.limits.compile_limit;
+  auto pack = pack_compile_request(context_, limit);
+  if (!pack) return pack.error();
+  if (pack->has_value()) {
+    if (Status status = binaries_.begin(**pack, compiler); !status) return status;
+  }
+  return request_.device ? binaries_.begin(probe_request(request_.target, limit), compiler) : Status();
 }
 
 Result<PipelineSpec> Judge::pipeline_spec(const Chosen& chosen) {
@@ -59,6 +64,13 @@ Result<Measurer*> Judge::measurer() {
   setup.cancel = request_.cancel;
   auto chosen = oracle();
   if (!chosen) return chosen.error();
+  for (size_t stage = 0; stage < spaces_.size(); ++stage) {
+    const int index = (*chosen)[stage];
+    if (index >= 0 && candidate(stage, index).feasible()) continue;
+    return make_error(ErrorCode::unsupported, "stage {}: the oracle cannot run on {}: {}",
+                      spaces_[stage].stage->name, request_.target.name(),
+                      index < 0 ? "there is none" : candidate(stage, index).gate.reason);
+  }
   auto spec = pipeline_spec(*chosen);
   if (!spec) return spec.error().with_context("the oracle");
   setup.oracle = std::move(*spec);

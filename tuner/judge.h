@@ -40,8 +40,13 @@ class Judge {
   // An Error: nothing can be judged any more.
   Result<Judgement> judge(const Chosen& chosen, int64_t bucket);
 
-  // Only with a device.
+  // Only with a device. The configs that results are compared with, per stage; -1: there is none.
+  Result<Chosen> oracle() const;
+  // Only with a device. The oracle must be decided.
   Result<Measurer*> measurer();
+  // Lets the compiler begin with what measurer() needs besides the oracle. `compiler`: see
+  // BinarySource::get().
+  Status begin_compiles(const std::string& compiler);
   double load_ms() const { return measurer_ ? measurer_->load_ms() : 0; }  // see Measurer
   PhaseParts parts_ms() const { return measurer_ ? measurer_->parts_ms() : PhaseParts(); }
   Result<PipelineSpec> pipeline_spec(const Chosen& chosen);
@@ -51,7 +56,6 @@ class Judge {
     return spaces_[stage].candidates[static_cast<size_t>(index)];
   }
   Result<std::shared_ptr<const Binary>> binary_of(const Candidate& candidate);
-  Result<Chosen> oracle() const;
   Result<Judgement> judge_on_device(const Chosen& chosen, int64_t bucket);
   Result<Judgement> judge_on_emulator(const Chosen& chosen);
 

@@ -28,7 +28,8 @@ class Session {
   Status tune();
   // The searches of all that the store does not answer, in the order in which they will be done.
   Status plan();
-  std::vector<Candidate*> common();
+  Result<std::vector<Candidate*>> foundation();
+  std::vector<Candidate*> in_order_of_need();
   Status start_compiles();
   Result<Chosen> defaults(int64_t bucket);
   Status tune_item(size_t stage, int64_t bucket, Chosen* chosen);
@@ -142,39 +143,66 @@ Status Session::plan() {
   return {};
 }
 
-// What every bucket needs before its own candidates: the oracle, the defaults, the untuned stages.
-std::vector<Candidate*> Session::common() {
-  std::vector<Candidate*> common;
+// What every bucket is judged with, besides its own candidates: the oracle and the untuned stages.
+Result<std::vector<Candidate*>> Session::foundation() {
+  std::vector<Candidate*> basis;
   for (StageSpace& space : run_.spaces) {
-    std::vector<int> indices;
-    if (space.oracle >= 0) indices.push_back(space.oracle);
-    for (int64_t bucket : buckets_) indices.push_back(space.default_candidate(bucket));
-    for (size_t i = 0; !space.stage->tuned && i < space.candidates.size(); ++i) {
-      indices.push_back(static_cast<int>(i));
-    }
-    for (int index : indices) {
-      if (index >= 0) common.push_back(&space.candidates[static_cast<size_t>(index)]);
-    }
+    if (space.oracle >= 0) basis.push_back(&space.candidates[static_cast<size_t>(space.oracle)]);
+    if (space.stage->tuned) continue;
+    for (Candidate& c : space.candidates) basis.push_back(&c);
   }
-  return common;
+  if (!request_.device) return basis;
+  auto oracle = run_.judge.oracle();
+  if (!oracle) return oracle.error();
+  for (size_t stage = 0; stage < oracle->size(); ++stage) {
+    if ((*oracle)[stage] >= 0) basis.push_back(&run_.candidate(stage, (*oracle)[stage]));
+  }
+  return basis;
 }
 
-// Starts the compiles of everything that is planned, and waits for what every bucket needs.
-Status Session::start_compiles() {
-  const std::vector<Candidate*> first = common();
-  std::vector<Candidate*> all = first;
-  for (const auto& [key, work] : planned_) {
-    for (size_t index : work.first.prospects) {
-      all.push_back(&run_.candidate(key.second, static_cast<int>(index)));
+// Bucket by bucket: the defaults that a stage is judged together with, then what the searches begin with.
+std::vector<Candidate*> Session::in_order_of_need() {
+  std::vector<Candidate*> all;
+  for (int64_t bucket : buckets_) {
+    for (StageSpace& space : run_.spaces) {
+      const int index = space.default_candidate(bucket);
+      if (index >= 0) all.push_back(&space.candidates[static_cast<size_t>(index)]);
+    }
+    for (size_t stage = 0; stage < run_.spaces.size(); ++stage) {
+      auto work = planned_.find({bucket, stage});
+      if (work == planned_.end()) continue;
+      for (size_t index : work->second.first.prospects) {
+        all.push_back(&run_.candidate(stage, static_cast<int>(index)));
+      }
     }
   }
-  if (Status status = run_.compiles.want(all); !status) return status;
-  if (Status status = run_.compile(first); !status) return status;
-  if (!run_.publishes()) return {};
-  std::string compiler;
-  for (const Candidate* c : first) compiler = c->compiler.empty() ? compiler : c->compiler;
-  TuningRun::PhaseTimer timer(run_, TunePhase::wait);
-  return run_.publisher.put_packing(compiler);
+  return all;
+}
+
+// Starts the compiles of everything that is planned, and waits for no more than the worker needs: it starts
+// while the first bucket's candidates are compiled, and buckets are measured while those of later ones are.
+Status Session::start_compiles() {
+  auto basis = foundation();
+  if (!basis) return basis.error();
+  // That made those which are stored.
+  auto compiler = [&basis] {
+    auto known = std::find_if(basis->rbegin(), basis->rend(), [](auto* c) { return !c->compiler.empty(); });
+    return known == basis->rend() ? std::string() : (*known)->compiler;
+  };
+  if (Status status = run_.compiles.want(*basis); !status) return status;
+  if (request_.device || run_.publishes()) {
+    if (Status status = run_.judge.begin_compiles(compiler()); !status) return status;
+  }
+  if (Status status = run_.compiles.want(in_order_of_need()); !status) return status;
+  if (Status status = run_.compile(*basis); !status) return status;
+  if (run_.publishes()) {
+    TuningRun::PhaseTimer timer(run_, TunePhase::wait);
+    if (Status status = run_.publisher.put_packing(compiler()); !status) return status;
+  }
+  if (!request_.device) return {};
+  TuningRun::PhaseTimer timer(run_, TunePhase::setup);
+  auto worker = run_.judge.measurer();
+  return worker ? Status() : worker.error();
 }
 
 // Each stage is judged together with what was chosen before it and the defaults after it, so that the last
