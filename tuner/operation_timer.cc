@@ -127,31 +127,23 @@ Result<std::unique_ptr<OperationTimer::Recording>> OperationTimer::record(Kernel
   return recording;
 }
 
-// The lowest clock seen counts: it is what may have disturbed the sample.
-void OperationTimer::look_at_clocks(Sample* sample) const {
-  if (!clocks_) return;
-  const GpuClocks clocks = clocks_();
-  sample->slowed = sample->slowed || clocks.slowed;
-  if (clocks.sm_mhz > 0 && (sample->sm_clock_mhz == 0 || clocks.sm_mhz < sample->sm_clock_mhz))
-    sample->sm_clock_mhz = clocks.sm_mhz;
-}
-
 Result<Sample> OperationTimer::sample(Recording& recording) {
   // Another recording's replays may have taken this one's bytes out of the cache, or heated it up with its
   // own.
   if (Status s = recording.graph_->replay(stream_); !s) return s.error();
-  Sample sample;
-  look_at_clocks(&sample);
+  ClockWatch watch(clocks_);
   std::vector<double> times;
   for (int replay = 0; replay < kGraphReplays; ++replay) {
+    if (replay == kGraphReplays - 1) watch.again();
     auto ms =
         device_.elapsed_ms(stream_, [&](StreamHandle stream) { return recording.graph_->replay(stream); });
     if (!ms) return ms.error();
     times.push_back(*ms);
   }
   std::sort(times.begin(), times.end());
-  look_at_clocks(&sample);
+  Sample sample;
   sample.us = times[kGraphReplays / 2] * 1000.0 / recording.operations_;
+  watch.finish(&sample);
   return sample;
 }
 

@@ -63,7 +63,6 @@ class OperationTimer {
       : device_(device), l2_bytes_(l2_bytes), clocks_(std::move(clocks)) {}
   Status pack(const KernelHandle& handle);
   const GuardedMemory& packed(size_t set) const { return packed_[set % packed_.size()]; }
-  void look_at_clocks(Sample* sample) const;
 
   Device& device_;
   int64_t l2_bytes_;

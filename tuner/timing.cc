@@ -1,6 +1,7 @@
 #include "tuner/timing.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace rtjit {
@@ -11,7 +12,8 @@ constexpr int kMaxCopies = 16;          // of the packed weights
 constexpr double kColdFactor = 3;       // of the L2 cache, between two visits
 constexpr double kOverlapFactor = 1.5;  // sets may share some of their weights
 constexpr int kReplays = 3;
-constexpr int kLaunches = 4;  // in a graph at least
+constexpr int kLaunches = 4;     // in a graph at least
+constexpr double kSteadyMs = 2;  // clocks are looked at once within this time
 
 Result<GuardedMemory> copy_of(Device& device, const GuardedMemory& source) {
   auto copy = GuardedMemory::allocate(device, source.bytes());
@@ -94,15 +96,6 @@ Status StageTimer::make_room(const Pipeline& pipeline) {
   return bench_.device().synchronize(nullptr);
 }
 
-// The lowest clock seen counts: it is what may have disturbed the sample.
-void StageTimer::look_at_clocks(Sample* sample) const {
-  if (!clocks_) return;
-  const GpuClocks clocks = clocks_();
-  sample->slowed = sample->slowed || clocks.slowed;
-  if (clocks.sm_mhz > 0 && (sample->sm_clock_mhz == 0 || clocks.sm_mhz < sample->sm_clock_mhz))
-    sample->sm_clock_mhz = clocks.sm_mhz;
-}
-
 Result<Sample> StageTimer::sample(const Pipeline& pipeline) {
   if (Status s = make_room(pipeline); !s) return s.error();
   Device& device = bench_.device();
@@ -118,30 +111,46 @@ Result<Sample> StageTimer::sample(const Pipeline& pipeline) {
     }
     if (Status s = device.synchronize(stream_); !s) return s.error();
   }
-  const PartTimes::Span span = bench_.times().span("stage");
-  auto graph = device.capture([&](StreamHandle stream) -> Status {
-    for (int repeat = 0; repeat < repeats(); ++repeat) {
-      for (size_t set = 0; set < arguments_.size(); ++set) {
-        if (Status s = launch(set, stream, stage_); !s) return s;
+  auto graph = [&] {
+    const PartTimes::Span span = bench_.times().span("graph");
+    return device.capture([&](StreamHandle stream) -> Status {
+      for (int repeat = 0; repeat < repeats(); ++repeat) {
+        for (size_t set = 0; set < arguments_.size(); ++set) {
+          if (Status s = launch(set, stream, stage_); !s) return s;
+        }
       }
-    }
-    return {};
-  });
+      return {};
+    });
+  }();
   if (!graph) return graph.error();
-  if (Status s = (*graph)->replay(stream_); !s) return s.error();
-  if (Status s = device.synchronize(stream_); !s) return s.error();
+  auto watch = std::optional<ClockWatch>();
+  auto us = replay(**graph, &watch);
+  if (!us) return us.error();
   Sample sample;
-  look_at_clocks(&sample);
-  std::vector<double> times;
+  sample.us = *us / (sets() * repeats());
+  const PartTimes::Span span = bench_.times().span("clocks");
+  watch->finish(&sample);
+  return sample;
+}
+
+// The median time of a replay, in microseconds.
+Result<double> StageTimer::replay(Graph& graph, std::optional<ClockWatch>* watch) {
+  const PartTimes::Span span = bench_.times().span("stage");
+  Device& device = bench_.device();
+  if (Status s = graph.replay(stream_); !s) return s.error();
+  if (Status s = device.synchronize(stream_); !s) return s.error();
+  watch->emplace(clocks_);
+  double all_ms = 0;
+  std::array<double, kReplays> times;
   for (int replay = 0; replay < kReplays; ++replay) {
-    auto ms = device.elapsed_ms(stream_, [&](StreamHandle stream) { return (*graph)->replay(stream); });
+    if (replay == kReplays - 1 && all_ms > kSteadyMs) (*watch)->again();
+    auto ms = device.elapsed_ms(stream_, [&](StreamHandle stream) { return graph.replay(stream); });
     if (!ms) return ms.error();
-    times.push_back(*ms);
+    times[static_cast<size_t>(replay)] = *ms;
+    all_ms += *ms;
   }
   std::sort(times.begin(), times.end());
-  look_at_clocks(&sample);
-  sample.us = times[kReplays / 2] * 1000.0 / (sets() * repeats());
-  return sample;
+  return times[kReplays / 2] * 1000;
 }
 
 }  // namespace rtjit

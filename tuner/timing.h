@@ -3,33 +3,30 @@
 //
 // A sample runs the whole pipeline once per set of arguments (so that the stage finds what the stages before
 // it leave), captures the stage alone over all sets, replays the graph once to warm up, and takes the median
-// of three replays. Sets differ in their drawn inputs and, where the packed weights would fit the L2 cache,
-// in their copy of them: together they move at least three times the L2 cache between two visits of the same
-// bytes (or, where launches are tiny, as much as 64 sets do).
+// of three replays. The clocks are looked at meanwhile. Sets differ in their drawn inputs and, where the
+// packed weights would fit the L2 cache, in their copy of them: together they move at least three times the
+// L2 cache between two visits of the same bytes (or, where launches are tiny, as much as 64 sets do).
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
-#include "runtime/nvml.h"
+#include "tuner/clock_watch.h"
 #include "tuner/samples.h"
 #include "tuner/workbench.h"
 
 namespace rtjit {
 
-// How many sets of arguments and copies of the packed weights it takes until no byte is in the L2 cache when it is
-// visited again. `bytes`: what one launch moves, 0 = not known. `l2_bytes` 0: no rotation.
+// How many sets of arguments and copies of the packed weights it takes until no byte is in the L2 cache when
+// it is visited again. `bytes`: what one launch moves, 0 = not known. `l2_bytes` 0: no rotation.
 struct Rotation {
   int sets = 1, copies = 1;
 };
 Rotation rotation_for(double bytes, int64_t packed_bytes, int64_t l2_bytes);
-
-// The device's clocks now; an empty function where nobody can tell.
-using ClockReader = std::function<GpuClocks()>;
 
 class StageTimer {
  public:
@@ -48,7 +45,7 @@ class StageTimer {
  private:
   StageTimer(Workbench& bench, int64_t bucket, int stage, ClockReader clocks)
       : bench_(bench), bucket_(bucket), stage_(stage), clocks_(std::move(clocks)) {}
-  void look_at_clocks(Sample* sample) const;
+  Result<double> replay(Graph& graph, std::optional<ClockWatch>* watch);
   int repeats() const;  // of all sets in a graph
   Status make_room(const Pipeline& pipeline);
 

@@ -421,6 +421,7 @@ TEST_F(SessionTest, MeasuresAndTakesTheFastest) {
   }
   EXPECT_LT(parts, report.phase_ms[TunePhase::verify]);
   EXPECT_GT(report.parts_ms["measure"]["stage"], 0);
+  EXPECT_GT(report.parts_ms["measure"]["graph"], 0);
 
   TuneReport again = run(measured());
   EXPECT_TRUE(again.stages[0].buckets[0].from_cache);
