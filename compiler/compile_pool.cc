@@ -1,5 +1,7 @@
 #include "compiler/compile_pool.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -48,6 +50,8 @@ struct Run {
 // So that the watchdog does not spin while a compile that is nearly over its limit gets no processor.
 constexpr std::chrono::nanoseconds kShortestSleep = std::chrono::milliseconds(2);
 
+constexpr int kBackgroundNice = 10;  // more than the process's
+
 // Every copy of NVRTC costs address space for good.
 constexpr int kMaxCopies = 8;
 
@@ -62,11 +66,12 @@ Outcome timed_out(const Job& job) {
 
 }  // namespace
 
-// Shared with the worker threads: one that hangs inside the compiler is detached; it keeps what it needs alive
-// and delays nobody. All others are joined, so that none still runs its exit when the process ends.
+// Shared with the worker threads: one that hangs inside the compiler is detached; it keeps what it needs
+// alive and delays nobody. All others are joined, so that none still runs its exit when the process ends.
 struct CompilePool::State {
   std::shared_ptr<const Nvrtc> original;
   int threads = 1;
+  Priority priority = Priority::normal;
   FeatureGate gate;
 
   std::mutex mutex;
@@ -98,7 +103,11 @@ struct CompilePool::State {
   static void start_worker(const std::shared_ptr<State>& state) {
     ++state->workers;
     std::shared_ptr<Worker> worker = state->crew.emplace_back(std::make_shared<Worker>());
-    worker->thread = std::thread([state, worker] { work(*state, worker); });
+    worker->thread = std::thread([state, worker] {
+      // On Linux a thread's own; where it is refused, compiles are as important as everything else.
+      [[maybe_unused]] const int now = state->priority == Priority::background ? nice(kBackgroundNice) : 0;
+      work(*state, worker);
+    });
   }
 
   static Outcome attempt(const Run& run, FeatureGate& gate) {
@@ -182,8 +191,9 @@ struct CompilePool::State {
   }
 };
 
-CompilePool::CompilePool(std::shared_ptr<const Nvrtc> nvrtc, int threads)
+CompilePool::CompilePool(std::shared_ptr<const Nvrtc> nvrtc, int threads, Priority priority)
     : state_(std::make_shared<State>()) {
+  state_->priority = priority;
   state_->original = state_->nvrtc = std::move(nvrtc);
   state_->threads = threads > 0 ? threads : std::max(1u, std::thread::hardware_concurrency());
   std::lock_guard lock(state_->mutex);

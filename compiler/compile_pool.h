@@ -11,8 +11,15 @@ namespace rtjit {
 
 class CompilePool {
  public:
+  // How the threads compete with all others of the machine.
+  enum class Priority {
+    normal,
+    background,  // what measures meanwhile gets a core when it wants one
+  };
+
   // threads = 0: one per core. At most that many programs are in memory at once.
-  explicit CompilePool(std::shared_ptr<const Nvrtc> nvrtc, int threads = 0);
+  explicit CompilePool(std::shared_ptr<const Nvrtc> nvrtc, int threads = 0,
+                       Priority priority = Priority::normal);
   ~CompilePool();  // cancels what has not started and waits for the rest
 
   // Requests with equal binary_key share one compile. A compile that exceeds its limit resolves to the reject

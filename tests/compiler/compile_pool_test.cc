@@ -1,9 +1,12 @@
 #include "compiler/compile_pool.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 
 #include "tests/compiler/nvrtc_fixture.h"
 #include "tests/compiler/request_fixture.h"
@@ -32,6 +35,26 @@ TEST_F(Pool, CompilesManyRequests) {
     ASSERT_TRUE(outcome.ok() && outcome->binary) << i;
     EXPECT_EQ(outcome->binary->kernels[0].name_expression, "add<" + std::to_string(i) + ">");
   }
+}
+
+int threads_at_nice(int nice) {
+  int count = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    const auto id = static_cast<id_t>(std::stoul(task.path().filename().string()));
+    count += getpriority(PRIO_PROCESS, id) == nice;
+  }
+  return count;
+}
+
+TEST_F(Pool, InTheBackgroundItsThreadsGiveWay) {
+  const int usual = getpriority(PRIO_PROCESS, 0);
+  const int background = std::min(usual + 10, 19), before = threads_at_nice(background);
+  CompilePool pool(nvrtc_, 3, CompilePool::Priority::background);
+  std::vector<Future> futures;
+  for (int i = 0; i < 12; ++i) futures.push_back(pool.submit(quick_request(i)));
+  for (const Future& future : futures) EXPECT_NE(future.get()->binary, nullptr);
+  EXPECT_EQ(threads_at_nice(background), before + 3);
+  EXPECT_EQ(getpriority(PRIO_PROCESS, 0), usual) << "and nobody else's";
 }
 
 TEST_F(Pool, EqualRequestsShareOneCompile) {

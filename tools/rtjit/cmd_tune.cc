@@ -72,7 +72,9 @@ Result<TuneRequest> make_request(const TuneOptions& options, const ScopeContext&
   request.buckets = context.scope.buckets;
   request.store = context.store.get();
   request.shipped = shipped;
-  request.compiler = compile_pool_factory();
+  // Where there is a device, times are taken on the same machine meanwhile.
+  request.compiler = compile_pool_factory(request.device ? CompilePool::Priority::background
+                                                         : CompilePool::Priority::normal);
   request.emulator = emulator_factory();
   request.worker_command = {std::filesystem::read_symlink("/proc/self/exe").string(), "worker"};
   request.template_folders = options.scope.template_folders;

@@ -90,11 +90,11 @@ Result<ScopeContext> open_scope(const ScopeOptions& options, bool with_prebuilt)
   return context;
 }
 
-CompilePoolFactory compile_pool_factory() {
-  return []() -> Result<std::shared_ptr<CompilePool>> {
+CompilePoolFactory compile_pool_factory(CompilePool::Priority priority) {
+  return [priority]() -> Result<std::shared_ptr<CompilePool>> {
     auto nvrtc = Nvrtc::open();
     if (!nvrtc) return nvrtc.error();
-    return std::make_shared<CompilePool>(*nvrtc);
+    return std::make_shared<CompilePool>(*nvrtc, /*threads=*/0, priority);
   };
 }
 

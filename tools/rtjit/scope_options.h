@@ -41,7 +41,7 @@ Result<std::unique_ptr<Store>> open_store(const std::string& database, bool with
 Result<std::unique_ptr<Store>> open_shipped_store();
 
 // Opens NVRTC when the first config has to be compiled.
-CompilePoolFactory compile_pool_factory();
+CompilePoolFactory compile_pool_factory(CompilePool::Priority priority = CompilePool::Priority::normal);
 // The emulator in place of a GPU that is not here.
 EmulatorFactory emulator_factory();
 
