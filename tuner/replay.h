@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "tuner/ranking.h"
 #include "tuner/strategy.h"
 #include "tuner/sweep.h"
 
