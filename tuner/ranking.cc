@@ -18,16 +18,23 @@ bool tied(const Ranked& fastest, const Ranked& other, double fraction) {
   return measured && other.low_us <= fastest.high_us && other.time_us <= fastest.time_us * (1 + 3 * fraction);
 }
 
-const Ranked* default_of(const std::vector<Ranked>& ranked) {
-  auto found = std::find_if(ranked.begin(), ranked.end(), [](const Ranked& r) { return r.is_default; });
+const Ranked* find_if(const std::vector<Ranked>& ranked, bool Ranked::*what) {
+  auto found = std::find_if(ranked.begin(), ranked.end(), [&](const Ranked& r) { return r.*what; });
   return found == ranked.end() ? nullptr : &*found;
 }
 
-// Whether what serves so far goes on serving.
-bool kept(const Ranked& incumbent, const Ranked& fastest, const Ranked* reference, const TieRule& rule) {
-  if (incumbent.time_us <= 0 || fastest.time_us <= 0) return false;
-  if (reference && reference->time_us > 0 && reference->time_us < incumbent.time_us) return false;
-  return incumbent.time_us <= fastest.time_us * (1 + rule.keep);
+// What goes on serving although something is faster, or null: what serves so far, or the default config where
+// the two are as good as equal.
+const Ranked* kept(const std::vector<Ranked>& ranked, const Ranked& fastest, const TieRule& rule) {
+  auto near = [&](const Ranked* entry, double time, double fraction) {
+    return entry && entry->time_us > 0 && entry->time_us <= time * (1 + fraction);
+  };
+  const Ranked* incumbent = find_if(ranked, &Ranked::is_incumbent);
+  const Ranked* reference = find_if(ranked, &Ranked::is_default);
+  if (!near(incumbent, fastest.time_us, rule.keep)) return nullptr;
+  const bool equal =
+      near(reference, incumbent->time_us, rule.fraction) && near(reference, fastest.time_us, rule.keep);
+  return equal ? reference : incumbent;
 }
 
 // Smaller numbers first, in the manifest's order of parameters; choices by their place in the list.
@@ -82,10 +89,7 @@ std::vector<Ranked> rank_finalists(std::span<const Prospect> prospects, Knowledg
 int choose_winner(const StageSpace& space, const std::vector<Ranked>& ranked, const TieRule& rule) {
   if (ranked.empty()) return -1;
   auto fastest = std::min_element(ranked.begin(), ranked.end(), faster);
-  auto incumbent = std::find_if(ranked.begin(), ranked.end(), [](const Ranked& r) { return r.is_incumbent; });
-  if (incumbent != ranked.end() && kept(*incumbent, *fastest, default_of(ranked), rule)) {
-    return static_cast<int>(incumbent - ranked.begin());
-  }
+  if (const Ranked* stays = kept(ranked, *fastest, rule)) return static_cast<int>(stays - ranked.data());
   int winner = -1;
   for (size_t i = 0; i < ranked.size(); ++i) {
     if (!tied(*fastest, ranked[i], rule.fraction)) continue;
@@ -98,7 +102,7 @@ int choose_winner(const StageSpace& space, const std::vector<Ranked>& ranked, co
 std::string explain_choice(const std::vector<Ranked>& ranked, int winner, const TieRule& rule,
                            int rejected_when_run, int looked_at) {
   const Ranked& chosen = ranked[static_cast<size_t>(winner)];
-  const Ranked* reference = default_of(ranked);
+  const Ranked* reference = find_if(ranked, &Ranked::is_default);
   int known = 0, tied_with = 0;
   auto fastest = std::min_element(ranked.begin(), ranked.end(), faster);
   for (const Ranked& entry : ranked) {
@@ -110,25 +114,23 @@ std::string explain_choice(const std::vector<Ranked>& ranked, int winner, const 
   if (chosen.time_us <= 0) {
     text = chosen.is_default ? "the default config; no time is known" : "no time is known";
   } else {
-    const bool first = chosen.time_us <= fastest->time_us;
+    const bool stays = kept(ranked, *fastest, rule) == &chosen;
     if (known == 1) {
       text = fmt::format("the only one {}", to_string(chosen.knowledge));
-    } else if (chosen.is_incumbent && !first) {
-      text = fmt::format("kept: {:.1f} % behind the fastest of {} {}",
-                         100 * (chosen.time_us / fastest->time_us - 1), known, to_string(chosen.knowledge));
+    } else if (stays && chosen.time_us > fastest->time_us) {
+      text = fmt::format("{:.1f} % behind the fastest of {} {}, {}",
+                         100 * (chosen.time_us / fastest->time_us - 1), known, to_string(chosen.knowledge),
+                         chosen.is_incumbent ? "kept" : "as good as what served");
     } else {
       text = fmt::format("fastest of {} {}", known, to_string(chosen.knowledge));
+      if (stays && chosen.is_incumbent) text += ", kept";
     }
-    if (chosen.is_incumbent && first && known > 1) {
-      text += "; it served before";
-    } else if (chosen.is_incumbent) {
-      // Said already, or there was no choice.
-    } else if (tied_with > 1) {
+    if (!stays && tied_with > 1) {
       text += fmt::format("; {} tied, {}", tied_with,
                           chosen.is_default ? "the default goes first" : "leanest taken");
     }
     if (chosen.is_default) {
-      if (tied_with <= 1 || chosen.is_incumbent) text += "; it is the default";
+      if (tied_with <= 1 || stays) text += "; it is the default";
     } else if (reference && reference->time_us > 0) {
       text += fmt::format("; {:.0f} % ahead of the default", 100 * (reference->time_us / chosen.time_us - 1));
     }

@@ -87,25 +87,41 @@ TEST_F(RankingTest, WhatServesSoFarIsKeptUntilSomethingIsClearlyFaster) {
   add(128, 10.19, 5000, 255).is_incumbent = true;
   add(256, 10.5).is_default = true;
   EXPECT_EQ(choose(), 1) << "beyond a tie, and with the worst of everything";
-  EXPECT_EQ(explain(1), "kept: 1.9 % behind the fastest of 3 predicted; 3 % ahead of the default");
+  EXPECT_EQ(explain(1), "1.9 % behind the fastest of 3 predicted, kept; 3 % ahead of the default");
   ranked_[1].time_us = 10.21;
   EXPECT_EQ(choose(), 0);
   ranked_[1].time_us = 9.9;
   EXPECT_EQ(choose(), 1);
-  EXPECT_EQ(explain(1), "fastest of 3 predicted; it served before; 6 % ahead of the default");
+  EXPECT_EQ(explain(1), "fastest of 3 predicted, kept; 6 % ahead of the default");
 }
 
-TEST_F(RankingTest, WhatServesSoFarIsNotKeptWhereTheDefaultIsFaster) {
+TEST_F(RankingTest, TheDefaultGoesBeforeWhatServesWhereTheyAreEqual) {
   add(64, 10.0);
   add(128, 10.15).is_incumbent = true;
   add(256, 10.14).is_default = true;
-  EXPECT_EQ(choose(), 0);
-  ranked_[2].time_us = 10.05;
-  EXPECT_EQ(choose(), 2) << "a tie, in which the default goes first";
+  EXPECT_EQ(choose(), 2);
+  EXPECT_EQ(explain(2), "1.4 % behind the fastest of 3 predicted, as good as what served; it is the default");
+  ranked_[2].time_us = 10.19;
+  EXPECT_EQ(choose(), 2) << "whichever of the two was the faster one this time";
+  ranked_[2].time_us = 10.21;
+  EXPECT_EQ(choose(), 1) << "more than 2 % behind the fastest";
   ranked_[1].time_us = 10.05;
   EXPECT_EQ(choose(), 1);
   ranked_[1].time_us = 0;
-  EXPECT_EQ(choose(), 2) << "it failed, or was not measured";
+  EXPECT_EQ(choose(), 0) << "it failed, or was not measured";
+  ranked_[2].time_us = 9.0;
+  ranked_[1].time_us = 10.05;
+  EXPECT_EQ(choose(), 2);
+}
+
+TEST_F(RankingTest, ADefaultThatServesIsKept) {
+  add(64, 10.0);
+  Ranked& both = add(128, 10.18);
+  both.is_incumbent = both.is_default = true;
+  EXPECT_EQ(choose(), 1);
+  EXPECT_EQ(explain(1), "1.8 % behind the fastest of 2 predicted, kept; it is the default");
+  ranked_[1].time_us = 10.22;
+  EXPECT_EQ(choose(), 0);
 }
 
 // Once chosen in a tie, a config stays chosen while times move by what they move from run to run.
