@@ -5,7 +5,6 @@
 
 #include "base/text.h"
 #include "compiler/compile_clock.h"
-#include "compiler/feature_gate.h"
 #include "compiler/features.h"
 #include "compiler/nvrtc.h"
 #include "compiler/ptxas_log.h"
@@ -48,13 +47,14 @@ std::optional<CompileOutcome> check_request(const CompileRequest& request) {
 }
 
 // The first feature that the PTX uses and the target lacks.
-std::optional<CompileOutcome> check_ptx(const CompileRequest& request, const NvrtcOutput& output) {
-  for (const FeatureUse& use : scan_ptx(output.ptx)) {
+std::optional<CompileOutcome> check_uses(const CompileRequest& request, const std::vector<FeatureUse>& uses,
+                                         const std::string& log) {
+  for (const FeatureUse& use : uses) {
     if (supports(request.target, use.feature)) continue;
     return reject("feature",
                   fmt::format("{} is not supported by {} (used at PTX line {}: {})", use.feature,
                               request.target.name(), use.line, use.instruction),
-                  output.log);
+                  log);
   }
   return std::nullopt;
 }
@@ -70,8 +70,7 @@ std::string first_error(std::string_view log) {
 // One compile of one request, with its deadline.
 class Compilation {
  public:
-  Compilation(const Nvrtc& nvrtc, const CompileRequest& request, FeatureGate& gate)
-      : nvrtc_(nvrtc), request_(request), gate_(gate) {}
+  Compilation(const Nvrtc& nvrtc, const CompileRequest& request) : nvrtc_(nvrtc), request_(request) {}
 
   Result<CompileOutcome> run() {
     std::vector<int> archs = nvrtc_.supported_archs();
@@ -85,13 +84,6 @@ class Compilation {
     if (!reachable) return reachable.error();
     reachable_ = *std::move(reachable);
 
-    std::string gate_key = feature_gate_key(request_, reachable_);
-    if (!gate_.passed(gate_key)) {
-      Result<std::optional<CompileOutcome>> rejected = scan_front_end();
-      if (!rejected) return rejected.error();
-      if (*rejected) return **rejected;
-      gate_.pass(gate_key);
-    }
     Result<NvrtcOutput> output = ask(Artifact::cubin);
     if (!output) return output.error();
     return output->ok ? accept(*output) : refuse(*output);
@@ -112,44 +104,45 @@ class Compilation {
     if (!output) return output.error();
     if (output->cancelled) return std::optional(reject_time(request_, output->log));
     if (!output->ok) return std::optional(reject("compile", first_error(output->log), output->log));
-    return check_ptx(request_, *output);
+    return check_uses(request_, scan_ptx(output->ptx), output->log);
   }
 
   Result<CompileOutcome> refuse(const NvrtcOutput& output) const {
     if (output.cancelled) return reject_time(request_, output.log);
     PtxasRefusal refusal = parse_ptxas_refusal(output.log);
+    if (refusal.kind == PtxasRefusal::Kind::none)
+      return reject("compile", first_error(output.log), output.log);
+    // Whatever the assembler says: a feature that the target lacks is the reason, and has a name.
+    Result<std::optional<CompileOutcome>> named = scan_front_end();
+    if (!named) return named.error();
+    if (*named) return **named;
     switch (refusal.kind) {
       case PtxasRefusal::Kind::smem:
         return reject_smem(request_, refusal.number, refusal.limit, output.log);
       case PtxasRefusal::Kind::registers:
         return reject("registers", fmt::format("ptxas could not allocate ({})", refusal.number), output.log);
-      case PtxasRefusal::Kind::feature: {
-        // Its numbers chose an instruction that the passed configs lack; or one that the scanner has no name
-        // for.
-        Result<std::optional<CompileOutcome>> named = scan_front_end();
-        if (!named) return named.error();
-        if (*named && (*named)->reject.kind == "feature") return **named;
+      case PtxasRefusal::Kind::feature:  // one that the scanner has no name for
         return reject("feature",
                       fmt::format("'{}' is not supported by {} (the assembler's words, PTX line {})",
                                   refusal.words, request_.target.name(), refusal.line),
                       output.log);
-      }
       case PtxasRefusal::Kind::other:
-        return reject("compile", refusal.words, output.log);
       case PtxasRefusal::Kind::none:
         break;
     }
-    return reject("compile", first_error(output.log), output.log);
+    return reject("compile", refusal.words, output.log);
   }
 
   Result<CompileOutcome> accept(const NvrtcOutput& output) const {
+    std::vector<FeatureUse> uses = scan_ptx(output.ptx);
+    if (std::optional<CompileOutcome> rejected = check_uses(request_, uses, output.log)) return *rejected;
     auto binary = std::make_shared<Binary>();
     binary->compiler = nvrtc_.version();
     binary->key = binary_key(request_, binary->compiler);
     binary->cubin = output.cubin;
     binary->ptx = output.ptx;
     binary->log = output.log;
-    binary->features = scan_ptx(output.ptx);
+    binary->features = std::move(uses);
     if (!request_.declared_features.empty()) {
       const std::vector<std::string>& declared = request_.declared_features;
       for (const FeatureUse& use : binary->features)
@@ -186,20 +179,14 @@ class Compilation {
 
   const Nvrtc& nvrtc_;
   const CompileRequest& request_;
-  FeatureGate& gate_;
   CompileClock clock_;
   std::vector<std::string> reachable_;
 };
 
 }  // namespace
 
-Result<CompileOutcome> compile(const Nvrtc& nvrtc, const CompileRequest& request, FeatureGate& gate) {
-  return Compilation(nvrtc, request, gate).run();
-}
-
 Result<CompileOutcome> compile(const Nvrtc& nvrtc, const CompileRequest& request) {
-  FeatureGate gate;
-  return compile(nvrtc, request, gate);
+  return Compilation(nvrtc, request).run();
 }
 
 }  // namespace rtjit

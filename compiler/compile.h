@@ -14,7 +14,6 @@
 
 namespace rtjit {
 
-class FeatureGate;
 class Nvrtc;
 
 // What is to be compiled: any number of kernels that share one source file.
@@ -66,15 +65,11 @@ struct CompileOutcome {
   CompileReject reject;
 };
 
-// Declared features, shared memory and (before the assembler is asked) the features that the PTX really uses
-// are checked against the target; what the compiler or the assembler refuses is a reject with its log. A
-// compile that exceeds its limit stops when NVRTC can be interrupted; CompilePool does not wait for it in any
-// case. Errors (rather than rejects) are those of the environment: no memory, a target that this NVRTC does
-// not know, a source that is not there.
+// Declared features and shared memory are checked before anything is compiled, the features that the PTX
+// really uses afterwards, whether the assembler took it or not; what the compiler or the assembler refuses is
+// a reject with its log. A compile that exceeds its limit stops when NVRTC can be interrupted; CompilePool
+// does not wait for it in any case. Errors (rather than rejects) are those of the environment: no memory, a
+// target that this NVRTC does not know, a source that is not there.
 Result<CompileOutcome> compile(const Nvrtc& nvrtc, const CompileRequest& request);
-
-// The same with a memory of which programs passed the feature check: scanning PTX first costs about half of a
-// compile, and is left out for configs that differ from a passed one in numbers only.
-Result<CompileOutcome> compile(const Nvrtc& nvrtc, const CompileRequest& request, FeatureGate& gate);
 
 }  // namespace rtjit

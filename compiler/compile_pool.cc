@@ -12,7 +12,6 @@
 
 #include "base/text.h"
 #include "compiler/compile_clock.h"
-#include "compiler/feature_gate.h"
 #include "compiler/nvrtc.h"
 
 namespace rtjit {
@@ -72,7 +71,6 @@ struct CompilePool::State {
   std::shared_ptr<const Nvrtc> original;
   int threads = 1;
   Priority priority = Priority::normal;
-  FeatureGate gate;
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -110,9 +108,9 @@ struct CompilePool::State {
     });
   }
 
-  static Outcome attempt(const Run& run, FeatureGate& gate) {
+  static Outcome attempt(const Run& run) {
     try {
-      return compile(*run.nvrtc, run.job->request, gate);
+      return compile(*run.nvrtc, run.job->request);
     } catch (const std::bad_alloc&) {
       return make_error(ErrorCode::out_of_memory, "compiling {}: out of memory", run.job->request.source);
     }
@@ -132,7 +130,7 @@ struct CompilePool::State {
       state.running.push_back(run);
       state.changed.notify_all();  // the watchdog has one more to watch
       lock.unlock();
-      Outcome outcome = attempt(*run, state.gate);
+      Outcome outcome = attempt(*run);
       lock.lock();
       bool timeout = outcome.ok() && outcome->reject.kind == "timeout";
       if (!run->given_up || !timeout) state.resolve(*run->job, std::move(outcome));

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 
-#include "compiler/feature_gate.h"
 #include "compiler/specialize.h"
 #include "tests/compiler/nvrtc_fixture.h"
 #include "tests/compiler/request_fixture.h"
@@ -68,15 +67,6 @@ TEST(Specialize, KeyCoversEverythingThatDecidesTheBinary) {
   unrelated.smem_bytes = 32;
   unrelated.time_limit *= 2;
   EXPECT_EQ(key, binary_key(unrelated, "nvrtc 13.0"));
-}
-
-TEST(FeatureGate, KeyLeavesOutNumbersOnly) {
-  auto key = [](const CompileRequest& request) { return feature_gate_key(request, {"demo/kernel.cuh"}); };
-  EXPECT_EQ(key(scale_request("sm_90a", 8)), key(scale_request("sm_90a", 1024)));
-  EXPECT_NE(key(scale_request("sm_90a")), key(scale_request("sm_90a", 8, "scatter4")));
-  EXPECT_NE(key(scale_request("sm_90a")), key(scale_request("sm_90")));
-  EXPECT_NE(key(make_request("x", "gemm1<8>")), key(make_request("x", "gemm2<8>")));
-  EXPECT_NE(key(make_request("x", "k<8>")), key(make_request("y", "k<8>")));
 }
 
 class Compile : public NvrtcTest {
@@ -160,7 +150,7 @@ TEST_F(Compile, UndeclaredFeaturesAreRejectedByName) {
   EXPECT_THAT(reject.reason,
               HasSubstr("feature: tma.tile.scatter4 is not supported by sm_121a (used at PTX line "));
   EXPECT_THAT(reject.reason, HasSubstr("cp.async.bulk.tensor.2d.global.shared::cta.tile::scatter4"));
-  EXPECT_THAT(reject.log, Not(HasSubstr("not supported on .target")));  // the assembler was not asked
+  EXPECT_THAT(reject.log, Not(HasSubstr("not supported on .target")));  // not in the assembler's words
 
   CompileRequest feasible = scale_request("sm_100a", 8, "scatter4");
   feasible.declared_features = {"cp.async"};
@@ -170,18 +160,15 @@ TEST_F(Compile, UndeclaredFeaturesAreRejectedByName) {
   EXPECT_THAT(good(feasible)->undeclared_features, IsEmpty());
 }
 
-// When numbers alone choose the instruction, a passed program of the same names does not hide it.
+// Numbers alone may choose the instruction.
 TEST_F(Compile, FeatureChosenByANumberIsStillNamed) {
   const char* source =
       "template <int N> __global__ void pick(float* p) {\n"
       "  if constexpr (N > 4) asm volatile(\"setmaxnreg.inc.sync.aligned.u32 128;\");\n  p[0] = N;\n}\n";
-  FeatureGate gate;
-  Result<CompileOutcome> first = rtjit::compile(*nvrtc_, make_request(source, "pick<2>", "sm_120"), gate);
-  ASSERT_TRUE(first.ok() && first->binary);
-  Result<CompileOutcome> second = rtjit::compile(*nvrtc_, make_request(source, "pick<8>", "sm_120"), gate);
-  ASSERT_TRUE(second.ok());
-  EXPECT_EQ(second->reject.kind, "feature");
-  EXPECT_THAT(second->reject.reason, HasSubstr("setmaxnreg is not supported by sm_120 (used at PTX line"));
+  good(make_request(source, "pick<2>", "sm_120"));
+  const CompileReject reject = rejected(make_request(source, "pick<8>", "sm_120"));
+  EXPECT_EQ(reject.kind, "feature");
+  EXPECT_THAT(reject.reason, HasSubstr("setmaxnreg is not supported by sm_120 (used at PTX line"));
 }
 
 // An instruction that the scanner has no name for is still a feature reject, in the assembler's words.

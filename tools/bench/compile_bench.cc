@@ -11,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "compiler/feature_gate.h"
 #include "compiler/nvrtc.h"
 #include "tools/rtjit/table.h"
 #include "tuner/candidates.h"
@@ -66,7 +65,6 @@ Result<Measured> measure(const TemplateRegistry& registry, const Nvrtc& nvrtc, c
   const SearchContext search{scope->tmpl, scope->problem, scope->target, scope->facts,
                              gpu_facts(scope->target, std::nullopt)};
   Measured measured{request.template_name, request.target, {}, 0};
-  FeatureGate gate;  // as in the tuner, the first config of a kind is scanned
   int64_t seen = 0;
   for (const Stage& stage : scope->tmpl->stages) {
     auto space = make_stage_space(search, stage, scope->buckets);
@@ -75,7 +73,7 @@ Result<Measured> measure(const TemplateRegistry& registry, const Nvrtc& nvrtc, c
       if (!candidate.gate.ok()) continue;
       if (!scope->filter.matches(stage.name, candidate.variant->name, candidate.config)) continue;
       if (seen++ % every != 0) continue;
-      auto outcome = compile(nvrtc, compile_request(search, candidate, std::chrono::minutes(1)), gate);
+      auto outcome = compile(nvrtc, compile_request(search, candidate, std::chrono::minutes(1)));
       if (!outcome) return outcome.error();
       if (!outcome->binary) {
         ++measured.rejected;
