@@ -25,6 +25,33 @@ Result<std::string> meta(Database& database, std::string_view name) {
   return *row ? statement->text(0) : std::string();
 }
 
+// Every object of the schema with its text.
+Result<std::string> schema_text(Database& database) {
+  return database.query_text(
+      "SELECT group_concat(line, char(10)) FROM (SELECT type || ' ' || name || ' ' || tbl_name || ' ' || "
+      "coalesce(sql, '') "
+      "AS line FROM sqlite_master ORDER BY line)");
+}
+
+// The manifest covers rows, not how they are reached: a view in the place of a table could show one thing
+// when it is checked and another when it is used, and an index could lead to another row. So the schema must
+// be, word for word, the one that this library makes, and the file whole.
+Status check_structure(Database& database, int version) {
+  Result<std::unique_ptr<Database>> fresh = Database::open(":memory:", {});
+  if (!fresh) return fresh.error();
+  if (Status status = migrate(**fresh, schema_steps().first(static_cast<size_t>(version))); !status)
+    return status;
+  Result<std::string> expected = schema_text(**fresh), found = schema_text(database);
+  if (!expected) return expected.error();
+  if (!found) return found.error();
+  if (*expected != *found) {
+    return make_error(ErrorCode::corrupt,
+                      "{}: its tables are not those of a pack: it was changed after it was made",
+                      database.path());
+  }
+  return database.check_integrity();
+}
+
 Result<PackManifest> parse_manifest(const std::string& text, const std::string& path) {
   const auto bad = [&](std::string_view why) {
     return make_error(ErrorCode::corrupt, "{}: its manifest cannot be read: {}", path, why);
@@ -130,6 +157,7 @@ Result<PackInfo> read_pack(Database& database) {
     return make_error(ErrorCode::unsupported, "{} is not a pack; rtjit pack makes one from a cache",
                       database.path());
   }
+  if (Status status = check_structure(database, schema->version); !status) return status.error();
   PackInfo info;
   Result<PackManifest> manifest = parse_manifest(*text, database.path());
   if (!manifest) return manifest.error();
