@@ -25,6 +25,33 @@ Result<std::string> meta(Database& database, std::string_view name) {
   return *row ? statement->text(0) : std::string();
 }
 
+// Every object of the schema with its text.
+Result<std::string> schema_text(Database& database) {
+  return database.query_text(
+      "SELECT group_concat(line, char(10)) FROM (SELECT type || ' ' || name || ' ' || tbl_name || ' ' || "
+      "coalesce(sql, '') "
+      "AS line FROM sqlite_master ORDER BY line)");
+}
+
+// The manifest covers rows, not how they are reached: a view in the place of a table could show one thing
+// when it is checked and another when it is used, and an index could lead to another row. So the schema must
+// be, word for word, the one that this library makes, and the file whole.
+Status check_structure(Database& database, int version) {
+  Result<std::unique_ptr<Database>> fresh = Database::open(":memory:", {});
+  if (!fresh) return fresh.error();
+  if (Status status = migrate(**fresh, schema_steps().first(static_cast<size_t>(version))); !status)
+    return status;
+  Result<std::string> expected = schema_text(**fresh), found = schema_text(database);
+  if (!expected) return expected.error();
+  if (!found) return found.error();
+  if (*expected != *found) {
+    return make_error(ErrorCode::corrupt,
+                      "{}: its tables are not those of a pack: it was changed after it was made",
+                      database.path());
+  }
+  return database.check_integrity();
+}
+
 Result<PackManifest> parse_manifest(const std::string& text, const std::string& path) {
   const auto bad = [&](std::string_view why) {
     return make_error(ErrorCode::corrupt, "{}: its manifest cannot be read: {}", path, why);
@@ -32,8 +59,9 @@ Result<PackManifest> parse_manifest(const std::string& text, const std::string& 
   try {
     const OrderedJson json = OrderedJson::parse(text);
     if (const int version = json.at("version").get<int>(); version != kFormatVersion) {
-      return make_error(ErrorCode::unsupported, "{}: a pack of format {}; this library knows format {}. Upgrade the library",
-                        path, version, kFormatVersion);
+      return make_error(ErrorCode::unsupported,
+                        "{}: a pack of format {}; this library knows format {}. Upgrade the library", path,
+                        version, kFormatVersion);
     }
     PackManifest manifest;
     manifest.target = json.at("target").get<std::string>();
@@ -70,10 +98,29 @@ Result<std::optional<PublicKey>> check_signature(Database& database, const std::
   if (key && bytes) good = verify_signature(*key, signed_text(manifest), *bytes);
   if (!good) return good.error();
   if (!*good) {
-    return make_error(ErrorCode::corrupt, "{}: its signature does not fit its manifest: it was changed after it was signed",
+    return make_error(ErrorCode::corrupt,
+                      "{}: its signature does not fit its manifest: it was changed after it was signed",
                       database.path());
   }
   return std::optional<PublicKey>(*key);
+}
+
+Result<std::unique_ptr<Database>> open_pack(const std::string& path) {
+  if (!file_identity(path))
+    return make_error(ErrorCode::not_found, "{}: no such file; give the path of a pack", path);
+  Database::Options options;
+  options.mode = Database::Mode::immutable;
+  return Database::open(path, options);
+}
+
+Result<Contents> hashed_contents(Database& database, const PackManifest& manifest) {
+  Result<Contents> contents = read_contents(database);
+  if (!contents) return contents.error();
+  if (contents->damaged == 0 && pack_content_hash(*contents) == manifest.content_sha256) return contents;
+  return make_error(
+      ErrorCode::corrupt,
+      "{}: its contents do not fit the hash in its manifest: it was damaged or changed after it was made",
+      database.path());
 }
 
 }  // namespace
@@ -91,12 +138,12 @@ std::string to_json(const PackManifest& manifest) {
                         {"binary_bytes", problem.binary_bytes}});
   }
   const OrderedJson json = {{"format", "rtjit pack"},
-                     {"version", kFormatVersion},
-                     {"target", manifest.target},
-                     {"library", manifest.library_version},
-                     {"compilers", manifest.compilers},
-                     {"problems", problems},
-                     {"content_sha256", manifest.content_sha256}};
+                            {"version", kFormatVersion},
+                            {"target", manifest.target},
+                            {"library", manifest.library_version},
+                            {"compilers", manifest.compilers},
+                            {"problems", problems},
+                            {"content_sha256", manifest.content_sha256}};
   return json.dump(1);
 }
 
@@ -107,8 +154,10 @@ Result<PackInfo> read_pack(Database& database) {
   Result<std::string> text = readable ? meta(database, kPackManifest) : std::string();
   if (!text) return text.error();
   if (text->empty()) {
-    return make_error(ErrorCode::unsupported, "{} is not a pack; rtjit pack makes one from a cache", database.path());
+    return make_error(ErrorCode::unsupported, "{} is not a pack; rtjit pack makes one from a cache",
+                      database.path());
   }
+  if (Status status = check_structure(database, schema->version); !status) return status.error();
   PackInfo info;
   Result<PackManifest> manifest = parse_manifest(*text, database.path());
   if (!manifest) return manifest.error();
@@ -116,35 +165,34 @@ Result<PackInfo> read_pack(Database& database) {
   Result<std::optional<PublicKey>> signer = check_signature(database, *text);
   if (!signer) return signer.error();
   info.signer = *std::move(signer);
-  Result<Contents> contents = read_contents(database);
+  Result<Contents> contents = hashed_contents(database, info.manifest);
   if (!contents) return contents.error();
-  if (contents->damaged > 0 || pack_content_hash(*contents) != info.manifest.content_sha256) {
-    return make_error(ErrorCode::corrupt,
-                      "{}: its contents do not fit the hash in its manifest: it was damaged or changed after it was made",
-                      database.path());
-  }
   return info;
 }
 
 Result<PackInfo> read_pack(const std::string& path) {
-  if (!file_identity(path)) return make_error(ErrorCode::not_found, "{}: no such file; give the path of a pack", path);
-  Database::Options options;
-  options.mode = Database::Mode::immutable;
-  Result<std::unique_ptr<Database>> database = Database::open(path, options);
+  Result<std::unique_ptr<Database>> database = open_pack(path);
   if (!database) return database.error();
   return read_pack(**database);
+}
+
+Result<Contents> read_pack_contents(const std::string& path, const PackManifest& manifest) {
+  Result<std::unique_ptr<Database>> database = open_pack(path);
+  if (!database) return database.error();
+  return hashed_contents(**database, manifest);
 }
 
 Status check_trust(const PackInfo& pack, const std::vector<PublicKey>& trusted, const std::string& path) {
   if (trusted.empty()) return {};
   if (!pack.signer) {
     return make_error(ErrorCode::unsupported,
-                      "{} is not signed, and only packs signed by a trusted key are used ({} {} trusted)", path, trusted.size(),
-                      trusted.size() == 1 ? "key is" : "keys are");
+                      "{} is not signed, and only packs signed by a trusted key are used ({} {} trusted)",
+                      path, trusted.size(), trusted.size() == 1 ? "key is" : "keys are");
   }
   if (std::find(trusted.begin(), trusted.end(), *pack.signer) != trusted.end()) return {};
   return make_error(ErrorCode::unsupported,
-                    "{} is signed by {}, which is not among the trusted keys. If that key is right, add its line to the file "
+                    "{} is signed by {}, which is not among the trusted keys. If that key is right, add its "
+                    "line to the file "
                     "of trusted keys",
                     path, pack.signer->text());
 }

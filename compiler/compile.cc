@@ -75,9 +75,14 @@ class Compilation {
   Result<CompileOutcome> run() {
     std::vector<int> archs = nvrtc_.supported_archs();
     if (std::find(archs.begin(), archs.end(), request_.target.cc()) == archs.end()) {
-      return make_error(ErrorCode::unsupported, "{} does not know {}; it knows {}. A newer NVRTC may",
-                        nvrtc_.version(), request_.target.name(),
-                        fmt::format("sm_{}", fmt::join(archs, " sm_")));
+      // One newer than all that it knows came after it; others it knows no more, or never did.
+      const bool newer =
+          !archs.empty() && request_.target.cc() > *std::max_element(archs.begin(), archs.end());
+      return make_error(
+          newer ? ErrorCode::compiler_too_old : ErrorCode::unsupported,
+          "{} does not know {}; it knows {}. {} NVRTC may: install one, or name it with RTJIT_NVRTC",
+          nvrtc_.version(), request_.target.name(), fmt::format("sm_{}", fmt::join(archs, " sm_")),
+          newer ? "A newer" : "Another");
     }
     if (std::optional<CompileOutcome> rejected = check_request(request_)) return *rejected;
     Result<std::vector<std::string>> reachable = request_sources(request_);

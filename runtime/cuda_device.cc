@@ -322,6 +322,14 @@ class CudaDevice final : public Device {
       std::string doing =
           fmt::format("loading a binary for {} made by {}", info_.target.name(), binary.compiler);
       Error error = driver_.error(code, doing);
+      // Code of a later toolkit: the binary is right, and so is every other config's that this compiler
+      // makes.
+      if (error.code == ErrorCode::unsupported && driver_.is_older_than(binary.compiler)) {
+        error = make_error(ErrorCode::driver_too_old,
+                           "{}; the driver is one for CUDA {}, older than the compiler: update it, or "
+                           "compile with an NVRTC that is not newer (RTJIT_NVRTC names one)",
+                           error.message, info_.driver_version);
+      }
       if (log[0] != 0) error.message += fmt::format("\n{}", log.data());
       return error;
     }

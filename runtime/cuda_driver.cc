@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "base/text.h"
+
 namespace rtjit::cuda {
 namespace {
 
@@ -105,6 +107,13 @@ rtjit::Result<std::shared_ptr<const Driver>> Driver::open(const char* library) {
     return d.opening_error(code, "starting the CUDA driver");
   }
   return std::shared_ptr<const Driver>(std::move(driver));
+}
+
+bool Driver::is_older_than(std::string_view compiler) const {
+  int version = 0;
+  const std::vector<std::string> parts = split(compiler.substr(compiler.find(' ') + 1), '.');
+  if (parts.size() != 2 || driver_version(&version) != kSuccess) return false;
+  return version < 1000 * parse_int(parts[0]).value_or(0) + 10 * parse_int(parts[1]).value_or(0);
 }
 
 Error Driver::opening_error(Result code, std::string_view doing) const {

@@ -113,6 +113,9 @@ class Driver {
   // An Error with the driver's name and words for the code: "launching gemm1: CUDA_ERROR_ILLEGAL_ADDRESS
   // (700): ...".
   Error error(Result code, std::string_view doing, bool with_advice = true) const;
+  // Whether this driver came before the toolkit of a compiler ("nvrtc 13.0"), whose code it may not know
+  // then.
+  bool is_older_than(std::string_view compiler) const;
   // The same for what fails before anything was launched: driver_too_old, no_gpu, gpu_bad_state or
   // unavailable.
   Error opening_error(Result code, std::string_view doing) const;

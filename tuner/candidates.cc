@@ -10,6 +10,22 @@
 namespace rtjit {
 namespace {
 
+using Seen = std::map<std::pair<const Variant*, std::string>, int>;
+
+// Index of the candidate with this config, made if it is new.
+Result<int> ensure(const SearchContext& context, const Variant& variant, Config config, Seen* seen,
+                   StageSpace* space) {
+  auto [found, is_new] =
+      seen->try_emplace({&variant, config.canonical()}, static_cast<int>(space->candidates.size()));
+  if (!is_new) return found->second;
+  auto candidate = make_candidate(context, *space->stage, variant, std::move(config));
+  if (!candidate) return candidate.error();
+  space->candidates.push_back(std::move(*candidate));
+  return found->second;
+}
+
+}  // namespace
+
 Result<Candidate> make_candidate(const SearchContext& context, const Stage& stage, const Variant& variant,
                                  Config config) {
   Candidate candidate;
@@ -29,22 +45,6 @@ Result<Candidate> make_candidate(const SearchContext& context, const Stage& stag
   candidate.gate = std::move(*gate);
   return candidate;
 }
-
-using Seen = std::map<std::pair<const Variant*, std::string>, int>;
-
-// Index of the candidate with this config, made if it is new.
-Result<int> ensure(const SearchContext& context, const Variant& variant, Config config, Seen* seen,
-                   StageSpace* space) {
-  auto [found, is_new] =
-      seen->try_emplace({&variant, config.canonical()}, static_cast<int>(space->candidates.size()));
-  if (!is_new) return found->second;
-  auto candidate = make_candidate(context, *space->stage, variant, std::move(config));
-  if (!candidate) return candidate.error();
-  space->candidates.push_back(std::move(*candidate));
-  return found->second;
-}
-
-}  // namespace
 
 const char* to_string(VerdictSource source) {
   switch (source) {

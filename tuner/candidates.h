@@ -58,6 +58,10 @@ struct SearchContext {
   GpuFacts gpu;
 };
 
+// One config, evaluated and passed through the static gate.
+Result<Candidate> make_candidate(const SearchContext& context, const Stage& stage, const Variant& variant,
+                                 Config config);
+
 // A stage with its candidates. An untuned stage has only its variants' default configs for the given buckets.
 struct StageSpace {
   const Stage* stage = nullptr;

@@ -1,37 +1,9 @@
 #include "tuner/emulator_check.h"
 
+#include "base/text.h"
+#include "tuner/choices.h"
+
 namespace rtjit {
-
-Result<std::vector<StageChoice>> oracle_choices(const SearchContext& context, int64_t bucket) {
-  std::vector<StageChoice> choices;
-  for (const Stage& stage : context.tmpl->stages) {
-    const Variant* chosen = &stage.variants.back();
-    for (const Variant& variant : stage.variants) {
-      if (variant.oracle) chosen = &variant;
-    }
-    if (chosen->oracle) {
-      auto given = parse_key_values(chosen->oracle_config);
-      if (!given) return given.error();
-      auto config = make_config(*chosen, *given);
-      if (!config) return config.error();
-      choices.push_back({stage.name, chosen->name, std::move(*config)});
-    } else {
-      auto config = default_config(*context.tmpl, stage, *chosen, context.problem, bucket, context.facts);
-      if (!config) return config.error();
-      choices.push_back({stage.name, chosen->name, std::move(config->value())});
-    }
-  }
-  return choices;
-}
-
-std::string choices_text(const std::vector<StageChoice>& choices) {
-  std::string text;
-  for (const StageChoice& choice : choices) {
-    if (!text.empty()) text += ';';
-    text += choice.stage + '=' + choice.variant + ':' + choice.config.canonical();
-  }
-  return text;
-}
 
 EmulatorCheck::~EmulatorCheck() = default;
 
@@ -60,7 +32,7 @@ Result<std::unique_ptr<EmulatorCheck>> EmulatorCheck::create(const SearchContext
   auto choices = oracle_choices(check->small_, bucket);
   if (!choices) return choices.error();
   std::string obstacle;
-  auto compiled = check->compile(*choices, &obstacle);
+  auto compiled = compile_choices(check->small_, *choices, binaries, limits, &obstacle);
   if (!compiled) return compiled.error();
   if (!obstacle.empty()) return make_error(ErrorCode::unsupported, "the oracle: {}", obstacle);
 
@@ -86,41 +58,12 @@ Result<std::unique_ptr<EmulatorCheck>> EmulatorCheck::create(const SearchContext
   return check;
 }
 
-Result<std::vector<std::shared_ptr<const Binary>>> EmulatorCheck::compile(
-    const std::vector<StageChoice>& choices, std::string* obstacle) {
-  std::vector<std::shared_ptr<const Binary>> compiled;
-  for (const StageChoice& choice : choices) {
-    Candidate candidate;
-    candidate.stage = small_.tmpl->find_stage(choice.stage);
-    candidate.variant = small_.tmpl->find_variant(choice.stage, choice.variant);
-    candidate.config = choice.config;
-    auto facts = evaluate_variant(*small_.tmpl, *candidate.stage, *candidate.variant, choice.config,
-                                  small_.problem, small_.facts);
-    if (!facts) return facts.error();
-    candidate.facts = std::move(*facts);
-    auto gate = static_gate(*candidate.variant, candidate.facts, small_.target, small_.gpu.limits);
-    if (!gate) return gate.error();
-    if (!gate->ok()) {
-      *obstacle = fmt::format("stage {}: {}", choice.stage, gate->reason);
-      return compiled;
-    }
-    auto outcome = binaries_.get(compile_request(small_, candidate, limits_.compile_limit));
-    if (!outcome) return outcome.error();
-    if (!outcome->binary) {
-      *obstacle = fmt::format("stage {}: {}", choice.stage, compile_gate(outcome->reject).reason);
-      return compiled;
-    }
-    compiled.push_back(outcome->binary);
-  }
-  return compiled;
-}
-
 Result<EmulatorVerdict> EmulatorCheck::check(const std::vector<StageChoice>& choices) {
   std::string name = choices_text(choices);
   if (auto found = known_.find(name); found != known_.end()) return found->second;
   EmulatorVerdict verdict;
   std::string obstacle;
-  auto compiled = compile(choices, &obstacle);
+  auto compiled = compile_choices(small_, choices, binaries_, limits_, &obstacle);
   if (!compiled) return compiled.error();
   if (!obstacle.empty()) {
     verdict.outcome.reason =

@@ -33,9 +33,6 @@ class EmulatorCheck {
 
  private:
   EmulatorCheck(BinarySource& binaries, const TuneLimits& limits) : binaries_(binaries), limits_(limits) {}
-  // Binaries of the choices for the small problem, or why one cannot be had.
-  Result<std::vector<std::shared_ptr<const Binary>>> compile(const std::vector<StageChoice>& choices,
-                                                             std::string* obstacle);
 
   BinarySource& binaries_;
   const TuneLimits& limits_;
@@ -48,11 +45,5 @@ class EmulatorCheck {
   std::unique_ptr<Verifier> verifier_;
   std::map<std::string, EmulatorVerdict> known_;
 };
-
-// One choice per stage: the oracle variant at its most exact config where a stage has one, else the stage's
-// last variant at its default config for the bucket.
-Result<std::vector<StageChoice>> oracle_choices(const SearchContext& context, int64_t bucket);
-
-std::string choices_text(const std::vector<StageChoice>& choices);  // "gemm1=mma:block_m=64,...;gemm2=..."
 
 }  // namespace rtjit

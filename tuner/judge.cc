@@ -1,6 +1,7 @@
 #include "tuner/judge.h"
 
 #include "runtime/probe_kernel.h"
+#include "tuner/choices.h"
 #include "tuner/worker_client.h"
 
 namespace rtjit {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "templates/formula_scope.h"
 #include "tuner/compare.h"
 
@@ -9,6 +10,7 @@ namespace rtjit {
 namespace {
 
 constexpr uint8_t kPoison[] = {0xFF, 0x00, 0x5A};
+constexpr int64_t kChunkBytes = 64 << 20;
 constexpr size_t kMaxPrepared = 6;  // as many as device_cases(); large sizes take memory
 
 // Patterns of choices, see tuner/inputs.h.
@@ -196,6 +198,50 @@ Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<cons
         "manifest's fills must draw inputs that have a result",
         bench_.tmpl().name, outcome.cases);
   }
+  return outcome;
+}
+
+Result<VerifyOutcome> Verifier::verify_packing(std::shared_ptr<const Binary> pack_binary) {
+  candidate_running_ = true;
+  tell(VerifyStep::launching);
+  auto packed = bench_.pack_again(std::move(pack_binary));
+  if (!packed) return packed.error();
+  candidate_running_ = false;
+  tell(VerifyStep::ran);
+  VerifyOutcome outcome;
+  outcome.reached = Reached::launched;
+  auto damage = packed->damage();
+  if (!damage) return damage.error();
+  if (!damage->empty()) {
+    outcome.verdict = Verdict::fault;
+    outcome.reason = fmt::format("fault: wrote {} of the packed weights", *damage);
+    return outcome;
+  }
+  std::vector<unsigned char> right, ours;
+  int64_t first = -1;
+  for (int64_t at = 0; at < packed->bytes(); at += kChunkBytes) {
+    const auto bytes = static_cast<size_t>(std::min(kChunkBytes, packed->bytes() - at));
+    right.resize(bytes);
+    ours.resize(bytes);
+    Status status = bench_.device().copy_to_host(right.data(), bench_.packed().data() + at, bytes);
+    if (status) status = bench_.device().copy_to_host(ours.data(), packed->data() + at, bytes);
+    if (!status) return status.error();
+    outcome.compared += static_cast<int64_t>(bytes);
+    if (same_bytes(right, ours)) continue;
+    for (size_t i = 0; i < bytes; ++i) {
+      if (right[i] == ours[i]) continue;
+      if (first < 0) first = at + static_cast<int64_t>(i);
+      ++outcome.different;
+    }
+  }
+  ++outcome.cases;
+  if (outcome.different > 0) {
+    outcome.verdict = Verdict::wrong;
+    outcome.reason = fmt::format("wrong: {} of {} B of the packed weights differ, byte {} first",
+                                 with_thousands(outcome.different), with_thousands(outcome.compared), first);
+    return outcome;
+  }
+  outcome.reached = Reached::verified;
   return outcome;
 }
 

@@ -46,6 +46,9 @@ class Verifier {
   // An Error is the device's or the oracle's (device_fault, out_of_memory): it says nothing about the
   // candidate unless `candidate_running()` is set.
   Result<VerifyOutcome> verify(const Pipeline& candidate, std::span<const InputCase> cases, int repeats);
+  // Packs the weights again with other kernels: they must give the very bytes that the bench packed. An Error
+  // as verify() has it.
+  Result<VerifyOutcome> verify_packing(std::shared_ptr<const Binary> pack_binary);
   // Runs the oracle for the cases (at most six are kept), so that a later Error of verify() is not the
   // oracle's.
   Status prepare(std::span<const InputCase> cases);

@@ -90,7 +90,25 @@ Status Workbench::pack(std::shared_ptr<const Binary> pack_binary,
   if (!packed) return packed.error().with_context("packed weights");
   packed_ = std::move(*packed);
   if (tmpl_->pack.empty()) return {};
+  if (Status status = run_packing(std::move(pack_binary), packed_); !status) return status;
+  auto damage = packed_.damage();
+  if (!damage) return damage.error();
+  if (!damage->empty()) {
+    return make_error(ErrorCode::internal, "{}: packing wrote {} of the packed weights", tmpl_->name,
+                      *damage);
+  }
+  return packed_.protect();
+}
 
+Result<GuardedMemory> Workbench::pack_again(std::shared_ptr<const Binary> pack_binary) {
+  auto packed = GuardedMemory::allocate(device_, packed_.bytes());
+  if (!packed) return packed.error().with_context("packed weights");
+  Status status = run_packing(std::move(pack_binary), *packed);
+  if (!status) return status.error();
+  return packed;
+}
+
+Status Workbench::run_packing(std::shared_ptr<const Binary> pack_binary, const GuardedMemory& packed) {
   auto plan = LaunchPlan::create(tmpl_, problem_, {}, facts_, /*packing=*/true);
   if (!plan) return plan.error();
   std::vector<std::shared_ptr<const Binary>> binaries(plan->launches().size(), pack_binary);
@@ -107,16 +125,9 @@ Status Workbench::pack(std::shared_ptr<const Binary> pack_binary,
   Status status =
       bind_arguments((*pipeline)->plan(), ArgumentSpec::Role::pack, arguments->tensors(), bound.get());
   if (!status) return status.error().with_context("packing weights");
-  status = (*pipeline)->launch(*bound, 0, 0, packed_.data(), packed_.bytes(), nullptr);
-  if (!status) return status.error().with_context("packing weights");
-  if (status = device_.synchronize(nullptr); !status) return status.error().with_context("packing weights");
-  auto damage = packed_.damage();
-  if (!damage) return damage.error();
-  if (!damage->empty()) {
-    return make_error(ErrorCode::internal, "{}: packing wrote {} of the packed weights", tmpl_->name,
-                      *damage);
-  }
-  return packed_.protect();
+  status = (*pipeline)->launch(*bound, 0, 0, packed.data(), packed.bytes(), nullptr);
+  if (status) status = device_.synchronize(nullptr);
+  return status ? status : status.error().with_context("packing weights");
 }
 
 Result<std::unique_ptr<Pipeline>> Workbench::pipeline(

@@ -56,6 +56,8 @@ class Workbench {
   const Problem& problem() const { return problem_; }
   GuardedMemory& packed() { return packed_; }
   PartTimes& times() { return times_; }  // of whatever is done on this bench
+  // The same weights packed once more, by other kernels than packed() was.
+  Result<GuardedMemory> pack_again(std::shared_ptr<const Binary> pack_binary);
   // `packed`: a copy of packed() to be read instead of it.
   Status launch(const Pipeline& pipeline, const DeviceArguments& arguments, const GuardedMemory& workspace,
                 StreamHandle stream, int only_stage = -1, const GuardedMemory* packed = nullptr);
@@ -64,6 +66,7 @@ class Workbench {
   Workbench(Device& device, std::shared_ptr<const Template> tmpl, Problem problem, TargetFacts facts)
       : device_(device), tmpl_(std::move(tmpl)), problem_(std::move(problem)), facts_(facts) {}
   Status pack(std::shared_ptr<const Binary> pack_binary, const std::vector<StageChoice>& any_choices);
+  Status run_packing(std::shared_ptr<const Binary> pack_binary, const GuardedMemory& packed);
 
   Device& device_;
   std::shared_ptr<const Template> tmpl_;

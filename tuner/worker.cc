@@ -41,6 +41,7 @@ class Worker {
   Result<json> load(const json& request);
   Result<json> reference(const json& request);
   Result<json> verify(const json& request);
+  Result<json> repack(const json& request);
   Result<json> time(const json& request);
   Result<json> sample(const json& request);
   ClockReader clock_reader() const;
@@ -64,6 +65,17 @@ class Worker {
   std::unique_ptr<StageTimer> timer_;
   std::map<int, std::unique_ptr<Pipeline>> pipelines_;
 };
+
+json outcome_json(const VerifyOutcome& outcome) {
+  return {{"verdict", to_string(outcome.verdict)},
+          {"reason", outcome.reason},
+          {"rel_l2", outcome.rel_l2},
+          {"max_err", outcome.max_err},
+          {"compared", outcome.compared},
+          {"different", outcome.different},
+          {"cases", outcome.cases},
+          {"reached", to_string(outcome.reached)}};
+}
 
 Error not_ready(const char* missing) {
   return make_error(ErrorCode::invalid_argument, "the worker has no {} yet", missing);
@@ -193,14 +205,16 @@ Result<json> Worker::verify(const json& request) {
   std::vector<InputCase> cases = device_cases(*tmpl_, request.at("bucket").get<int64_t>());
   auto outcome = verifier_->verify(**pipeline, cases, kVerifyRepeats);
   if (!outcome) return outcome.error();
-  return json{{"verdict", to_string(outcome->verdict)},
-              {"reason", outcome->reason},
-              {"rel_l2", outcome->rel_l2},
-              {"max_err", outcome->max_err},
-              {"compared", outcome->compared},
-              {"different", outcome->different},
-              {"cases", outcome->cases},
-              {"reached", to_string(outcome->reached)}};
+  return outcome_json(*outcome);
+}
+
+Result<json> Worker::repack(const json& request) {
+  if (!verifier_) return not_ready("problem");
+  auto binary = find_binary(request.at("binary").get<std::string>());
+  if (!binary) return binary.error();
+  auto outcome = verifier_->verify_packing(*binary);
+  if (!outcome) return outcome.error();
+  return outcome_json(*outcome);
 }
 
 Result<json> Worker::time(const json& request) {
@@ -245,6 +259,7 @@ Result<json> Worker::dispatch(const json& request) {
   if (operation == "load") return load(request);
   if (operation == "reference") return reference(request);
   if (operation == "verify") return verify(request);
+  if (operation == "repack") return repack(request);
   if (operation == "time") return time(request);
   if (operation == "sample") return sample(request);
   if (operation == "unload") {
@@ -256,9 +271,8 @@ Result<json> Worker::dispatch(const json& request) {
 
 // The phase of a tuning run that an operation is part of, as `rtjit tune --timings` names it.
 TunePhase phase_of(const std::string& operation) {
-  return operation == "setup"                                ? TunePhase::setup
-         : operation == "reference" || operation == "verify" ? TunePhase::verify
-                                                             : TunePhase::measure;
+  const bool verifies = operation == "reference" || operation == "verify" || operation == "repack";
+  return operation == "setup" ? TunePhase::setup : verifies ? TunePhase::verify : TunePhase::measure;
 }
 
 json Worker::serve(const json& request) {

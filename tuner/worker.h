@@ -13,6 +13,8 @@
 // - load {id, choices, binaries}: a pipeline; choices are {stage, variant, config}, binaries are keys
 // - reference {bucket}: runs the oracle for the bucket's cases
 // - verify {id, bucket}: verdict, reason, rel_l2, max_err, compared, different, cases, reached
+// - repack {binary}: verdict and so on, of other kernels that pack weights than setup's
+// (Verifier::verify_packing)
 // - time {bucket, stage, bytes, l2_bytes}: prepares what `sample` uses; launches, conditions
 // - sample {id}: us
 // - unload {id}

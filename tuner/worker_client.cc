@@ -386,7 +386,6 @@ Result<VerifyOutcome> WorkerClient::verify(const PipelineSpec& candidate, int64_
 Result<VerifyOutcome> WorkerClient::verify_once(const PipelineSpec& candidate, int64_t bucket, bool* killed) {
   if (Status status = ensure_running(); !status) return status.error();
   int id = next_id_++;
-  VerifyOutcome outcome;
   // The oracle first, and with more time: what fails here says nothing about the candidate.
   Answer answer = ask(json{{"op", "reference"}, {"bucket", bucket}}.dump(), setup_.oracle_limit);
   *killed = answer.killed();
@@ -400,7 +399,34 @@ Result<VerifyOutcome> WorkerClient::verify_once(const PipelineSpec& candidate, i
                  kernel_limit(candidate.expected_us, /*launches=*/1));
   }
   *killed = answer.killed();
+  auto outcome = outcome_of(answer, before);
+  if (answer.ok() && loaded_.erase(id) > 0) ask(json{{"op", "unload"}, {"id", id}}.dump(), kSendLimit);
+  return outcome;
+}
+
+Result<VerifyOutcome> WorkerClient::verify_packing(const std::shared_ptr<const Binary>& binary) {
+  for (int killed = 1;; ++killed) {
+    bool by_somebody = false;
+    auto outcome = repack_once(*binary, &by_somebody);
+    if (!by_somebody || killed == kMaxKilled) return outcome;
+  }
+}
+
+Result<VerifyOutcome> WorkerClient::repack_once(const Binary& binary, bool* killed) {
+  if (Status status = ensure_running(); !status) return status.error();
+  Answer answer = send_binary(binary);
+  if (answer.ok()) {
+    // The weights are drawn anew, which takes its time too.
+    answer =
+        ask(json{{"op", "repack"}, {"binary", binary.key}}.dump(), setup_.setup_limit, setup_.setup_limit);
+  }
+  *killed = answer.killed();
+  return outcome_of(answer, Reached::compiled);
+}
+
+Result<VerifyOutcome> WorkerClient::outcome_of(const Answer& answer, Reached before) {
   if (answer.kind == Answer::Kind::cancelled) return answer.error("verifying");
+  VerifyOutcome outcome;
   if (!answer.ok()) {
     if (answer.kind == Answer::Kind::refused && answer.code == "out_of_memory")
       return answer.error("verifying");
@@ -416,7 +442,6 @@ Result<VerifyOutcome> WorkerClient::verify_once(const PipelineSpec& candidate, i
   outcome.different = answer.data.value("different", int64_t{0});
   outcome.cases = answer.data.value("cases", 0);
   outcome.reached = parse_reached(answer.data.value("reached", "")).value_or(Reached::loaded);
-  if (loaded_.erase(id) > 0) ask(json{{"op", "unload"}, {"id", id}}.dump(), kSendLimit);
   return outcome;
 }
 

@@ -44,6 +44,10 @@ class WorkerClient : public Measurer {
   Result<std::vector<Measurement>> measure(const MeasureJob& job) override;
   Result<VerifyOutcome> verify(const PipelineSpec& candidate, int64_t bucket) override;
 
+  // Whether other kernels that pack weights than the setup's give the same bytes. Their key is not that of
+  // the setup's binary.
+  Result<VerifyOutcome> verify_packing(const std::shared_ptr<const Binary>& binary);
+
   double load_ms() const override { return load_ms_; }
   PhaseParts parts_ms() const override { return parts_ms_; }
 
@@ -57,6 +61,11 @@ class WorkerClient : public Measurer {
   Status ensure_running();
   // `killed`: somebody killed the worker meanwhile, so that the result says nothing about the candidate.
   Result<VerifyOutcome> verify_once(const PipelineSpec& candidate, int64_t bucket, bool* killed);
+  // The same for verify_packing().
+  Result<VerifyOutcome> repack_once(const Binary& binary, bool* killed);
+  // What came of an answer to `verify` or `repack`: a verdict, or an Error that says nothing about the
+  // candidate. `before`: how far it had come.
+  static Result<VerifyOutcome> outcome_of(const Answer& answer, Reached before);
   void stop();
   // Sends one request and waits for its answer; `limit` starts again with each step that the worker tells of,
   // and is `kernel_limit` while a candidate runs. Kills the worker when it does not answer in time or breaks.

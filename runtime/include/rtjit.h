@@ -46,11 +46,11 @@ typedef enum rtjit_status {
   RTJIT_READ_ONLY = 11,
   RTJIT_CANCELLED = 12,
   RTJIT_INTERNAL = 13,
-  RTJIT_DRIVER_TOO_OLD = 14,  /* or it does not fit its kernel module: update it, or reboot after an update */
+  RTJIT_DRIVER_TOO_OLD = 14,  /* for librtjit, its kernel module or the NVRTC that made a kernel: update it, then reboot */
   RTJIT_NO_GPU = 15,          /* a driver, but no GPU: check nvidia-smi, CUDA_VISIBLE_DEVICES, the container's --gpus */
   RTJIT_GPU_BAD_STATE = 16,   /* held exclusively by another process, not ready yet, or in need of a reset */
   RTJIT_NO_COMPILER = 17,     /* NVRTC is not there, and the cache lacks a kernel that is needed */
-  RTJIT_COMPILER_TOO_OLD = 18 /* the NVRTC that is there is older than 12.8 */
+  RTJIT_COMPILER_TOO_OLD = 18 /* the NVRTC that is there is older than 12.8, or than the GPU */
 } rtjit_status;
 
 typedef enum rtjit_dtype {

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
+
 #include "cache/binary_codec.h"
 #include "cache/binary_sql.h"
 #include "tests/cache/cache_test_util.h"
@@ -112,6 +114,42 @@ TEST_F(PackTest, EqualKnowledgeIsEqualBytes) {
   contents_.winners[0].time_us += 1;
   EXPECT_NE(read_file(write("c.rtpack")), first);
   EXPECT_THAT(files_in(folder_.path()), ElementsAre("a.rtpack", "b.rtpack", "c.rtpack"));  // nothing half-made stays
+}
+
+// Rows and hashes are all right; what stands between them and the reader is not.
+TEST_F(PackTest, ASchemaThatWasChangedIsRefused) {
+  auto key = make_secret_key();
+  ASSERT_TRUE(key.ok()) << key.error().message;
+  const char* const changes[] = {
+      "ALTER TABLE binaries RENAME TO kept; CREATE VIEW binaries AS SELECT * FROM kept",
+      "ALTER TABLE meta RENAME TO kept; CREATE VIEW meta AS SELECT * FROM kept",
+      "CREATE TRIGGER other AFTER INSERT ON tuning BEGIN DELETE FROM winners; END",
+      "CREATE TABLE further (x)",
+      "DROP VIEW v_winners",
+  };
+  for (const char* sql : changes) {
+    SCOPED_TRACE(sql);
+    const std::string path = write("a.rtpack", *key);
+    ASSERT_TRUE(read_pack(path).ok());
+    change(path, sql);
+    auto pack = read_pack(path);
+    ASSERT_FALSE(pack.ok());
+    EXPECT_EQ(pack.error().code, ErrorCode::corrupt);
+    EXPECT_THAT(pack.error().message, HasSubstr("its tables are not those of a pack"));
+  }
+}
+
+// In rows, tables and indexes: an index that does not fit its table could lead to another row than the one that was signed.
+TEST_F(PackTest, AKeyThatWasChangedAnywhereIsRefused) {
+  const std::string path = write("a.rtpack"), whole = read_file(path), key = "key-best";
+  int places = 0;
+  for (size_t at = whole.find(key); at != std::string::npos; at = whole.find(key, at + 1), ++places) {
+    std::string changed = whole;
+    changed[at + 4] = 'r';
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << changed;
+    EXPECT_FALSE(read_pack(path).ok()) << "at byte " << at;
+  }
+  EXPECT_GE(places, 3);
 }
 
 TEST_F(PackTest, IsALayerBeneathAnEmptyDatabase) {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <thread>
 
+#include "compiler/compile.h"
 #include "compiler/nvrtc_search.h"
 #include "tests/compiler/nvrtc_fixture.h"
 
@@ -110,6 +111,40 @@ TEST(NvrtcSearch, MissingFileSaysWhereItLookedAndHowToGetIt) {
   EXPECT_THAT(opened.error().message, HasSubstr("/nonexistent/libnvrtc.so.13"));
   EXPECT_THAT(opened.error().message, HasSubstr("pip install nvidia-cuda-nvrtc"));
   EXPECT_THAT(opened.error().message, ::testing::Not(HasSubstr("/usr/local/cuda")));
+}
+
+TEST(NvrtcSearch, AnOldOneIsTooOldAndSaysSo) {
+  ScopedEnvironment environment("RTJIT_NVRTC", RTJIT_FAKE_LIBNVRTC);
+  Result<std::shared_ptr<const Nvrtc>> opened = Nvrtc::open();
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.error().code, ErrorCode::compiler_too_old);
+  EXPECT_THAT(opened.error().message, HasSubstr("NVRTC is too old"));
+  EXPECT_THAT(opened.error().message, HasSubstr("version 12.2 is too old, 12.8 or later is needed"));
+  EXPECT_THAT(opened.error().message, HasSubstr("pip install nvidia-cuda-nvrtc"));
+}
+
+// Old enough for some targets only.
+TEST(NvrtcSearch, OneThatIsOlderThanTheTargetIsTooOldForIt) {
+  ScopedEnvironment environment("RTJIT_NVRTC", RTJIT_FAKE_LIBNVRTC);
+  ScopedEnvironment version("RTJIT_FAKE_NVRTC_VERSION", "12.8");
+  Result<std::shared_ptr<const Nvrtc>> opened = Nvrtc::open();
+  ASSERT_TRUE(opened.ok()) << opened.error().message;
+  const auto refused = [&](const char* target) {
+    CompileRequest request;
+    auto tmpl = std::make_shared<Template>();
+    tmpl->sources["a.cuh"] = "__global__ void a() {}";
+    request.tmpl = tmpl;
+    request.source = "a.cuh";
+    request.name_expressions = {"a"};
+    request.target = *Target::parse(target);
+    Result<CompileOutcome> outcome = compile(**opened, request);
+    return outcome.ok() ? Error{ErrorCode::internal, "it compiled"} : outcome.error();
+  };
+  EXPECT_EQ(refused("sm_121a").code, ErrorCode::compiler_too_old);
+  EXPECT_THAT(
+      refused("sm_121a").message,
+      HasSubstr("nvrtc 12.8 does not know sm_121a; it knows sm_75 sm_80 sm_86 sm_89 sm_90. A newer NVRTC"));
+  EXPECT_EQ(refused("sm_87").code, ErrorCode::unsupported);
 }
 
 TEST(NvrtcSearch, AnotherLibraryIsNotNvrtc) {

@@ -118,6 +118,24 @@ TEST_F(CApiTest, SizesLayoutAndProvenance) {
   EXPECT_EQ(rtjit_kernel_refresh(kernel), RTJIT_OK);
 }
 
+TEST_F(CApiTest, AMissingAndAnOldCompilerHaveAStatusEach) {
+  const auto open = [&](const char* nvrtc) {
+    ::setenv("RTJIT_NVRTC", nvrtc, 1);
+    rtjit_library* empty = make_library(open_context());  // nothing is in its cache
+    rtjit_kernel* none = nullptr;
+    const rtjit_status status = rtjit_kernel_open(empty, "widget", "width=64", nullptr, &none);
+    rtjit_kernel_close(none);
+    rtjit_library_close(empty);
+    ::unsetenv("RTJIT_NVRTC");
+    return status;
+  };
+  EXPECT_EQ(open("/no/such/libnvrtc.so"), RTJIT_NO_COMPILER);
+  EXPECT_THAT(rtjit_last_error(), HasSubstr("NVRTC was not found"));
+  EXPECT_THAT(rtjit_last_error(), HasSubstr("pip install nvidia-cuda-nvrtc"));
+  EXPECT_EQ(open(RTJIT_FAKE_LIBNVRTC), RTJIT_COMPILER_TOO_OLD);
+  EXPECT_THAT(rtjit_last_error(), HasSubstr("version 12.2 is too old, 12.8 or later is needed"));
+}
+
 // As docs/adding-a-template.md calls it.
 TEST_F(CApiTest, ATemplateOfOnesOwnOpensByItsName) {
   rtjit_kernel* own = nullptr;
@@ -317,7 +335,8 @@ TEST_F(CApiTest, WeightsOfAnotherProblemAreRefused) {
   rtjit_kernel* other = nullptr;
   ASSERT_EQ(rtjit_kernel_open(library, "widget", "width=128", nullptr, &other), RTJIT_OK)
       << rtjit_last_error();
-  std::vector<rtjit_tensor> wide = {tensor_named("x", RTJIT_BF16, {5, 128}), tensor_named("ids", RTJIT_I32, {5, 2}),
+  std::vector<rtjit_tensor> wide = {tensor_named("x", RTJIT_BF16, {5, 128}),
+                                    tensor_named("ids", RTJIT_I32, {5, 2}),
                                     tensor_named("out", RTJIT_F32, {5, 128})};
   EXPECT_EQ(rtjit_kernel_launch(other, weights, wide.data(), 3, kWorkspace, 1 << 20, nullptr),
             RTJIT_INVALID_ARGUMENT);

@@ -234,6 +234,23 @@ TEST_F(CudaDeviceTest, FailedLoadsKeepTheLog) {
   EXPECT_THAT(module.error().message, HasSubstr("made by nvrtc 13.0"));
 }
 
+// A driver of an earlier toolkit: no config of this compiler would load, which is no verdict on any of them.
+TEST_F(CudaDeviceTest, ADriverOlderThanTheCompilerIsTooOld) {
+  fake->version = 12020;
+  auto device = open();
+  ASSERT_NE(device, nullptr);
+  for (int code : {200, 209, 222}) {
+    fake->fail_load = code;
+    auto module = device->load(binary());
+    ASSERT_FALSE(module.ok());
+    EXPECT_EQ(module.error().code, ErrorCode::driver_too_old) << code;
+    EXPECT_THAT(module.error().message, HasSubstr("one for CUDA 12.2"));
+    EXPECT_THAT(module.error().message, HasSubstr("update it"));
+  }
+  fake->fail_load = 2;
+  EXPECT_EQ(device->load(binary()).error().code, ErrorCode::out_of_memory);
+}
+
 TEST_F(CudaDeviceTest, MemoryGraphsAndTiming) {
   auto device = open();
   ASSERT_NE(device, nullptr);

@@ -73,5 +73,36 @@ TEST_F(DoctorCommand, WhyTheGpuCannotBeUsedIsNamedByItsStatus) {
   EXPECT_TRUE(starts_with(bad, "gpu_bad_state")) << bad;
 }
 
+// The compiler is there, and too old for anything, for this GPU's target, or too new for the driver.
+TEST_F(DoctorCommand, VersionsThatDoNotFitAreNamedByTheirStatus) {
+  const std::string driver = folder_ + "/driver";
+  std::filesystem::create_directories(driver);
+  std::filesystem::create_symlink(RTJIT_FAKE_LIBCUDA, driver + "/libcuda.so.1");
+  const auto starts_with = [](const nlohmann::json& check, const std::string& status) {
+    return check["found"].get<std::string>().starts_with(status + ": ");
+  };
+  const auto old = find(examine(1, {{"RTJIT_NVRTC", RTJIT_FAKE_LIBNVRTC}}), "compiler");
+  EXPECT_EQ(old["state"], "problem");
+  EXPECT_TRUE(starts_with(old, "compiler_too_old")) << old;
+  EXPECT_NE(old["found"].get<std::string>().find("12.8 or later is needed"), std::string::npos) << old;
+  EXPECT_NE(old["advice"].get<std::string>().find("install a newer toolkit"), std::string::npos) << old;
+
+  const auto gpu = find(examine(1, {{"LD_LIBRARY_PATH", driver},
+                                    {"RTJIT_FAKE_CUDA_VERSION", "12020"},
+                                    {"RTJIT_FAKE_CUDA_LOAD", "222"}}),
+                        "GPU 0");
+  EXPECT_EQ(gpu["state"], "problem");
+  EXPECT_NE(gpu["found"].get<std::string>().find("does not run: driver_too_old: "), std::string::npos) << gpu;
+  EXPECT_NE(gpu["found"].get<std::string>().find("one for CUDA 12.2, older than the compiler"),
+            std::string::npos)
+      << gpu;
+
+  const auto tune =
+      run({"tune", "gemm_fp8_block", "--problem", "n=64,k=128", "--target", "sm_89", "--tokens", "1"},
+          {{"RTJIT_NVRTC", RTJIT_FAKE_LIBNVRTC}});
+  EXPECT_EQ(tune.exit.code, 1);
+  EXPECT_NE(tune.error_output.find("NVRTC is too old"), std::string::npos) << tune.error_output;
+}
+
 }  // namespace
 }  // namespace rtjit

@@ -7,6 +7,7 @@
 
 #include "emulator/emulated_device.h"
 #include "tools/rtjit/scope_options.h"
+#include "tuner/choices.h"
 #include "tuner/emulator_check.h"
 
 namespace rtjit {

@@ -8,6 +8,7 @@
 #include "tools/rtjit/progress.h"
 #include "tools/rtjit/scope_options.h"
 #include "tools/rtjit/table.h"
+#include "tuner/choices.h"
 #include "tuner/emulator_check.h"
 
 namespace rtjit {

@@ -97,14 +97,17 @@ class Doctor {
                                nvrtc_->supported_archs().size()));
   }
 
-  // Compiles, loads and runs the probe, and looks at what it wrote: "" or what went wrong.
+  // Compiles, loads and runs the probe, and looks at what it wrote: "" or the status and what went wrong.
   std::string probe(Device& device) {
     if (nvrtc_ == nullptr) return "there is no compiler";
+    const auto told = [](const Error& error) {
+      return fmt::format("{}: {}", to_string(error.code), error.message);
+    };
     auto outcome = compile(*nvrtc_, probe_request(device.info().target, kProbeLimit));
-    if (!outcome) return outcome.error().message;
+    if (!outcome) return told(outcome.error());
     if (!outcome->binary) return outcome->reject.reason;
     const Status status = run_probe(device, *outcome->binary);
-    return status ? "" : status.error().message;
+    return status ? "" : told(status.error());
   }
 
   void gpus() {
@@ -138,9 +141,9 @@ class Doctor {
                                       info.sm_count, info.total_memory >> 30, info.driver_version);
       const auto begin = Clock::now();
       if (const std::string failure = probe(**device); !failure.empty()) {
-        problem(name, fmt::format("{}: a probe kernel does not run: {}", found, failure),
-                nvrtc_ == nullptr ? "get NVRTC first (above)"
-                                  : "see what nvidia-smi says; the driver may be older than NVRTC");
+        problem(
+            name, fmt::format("{}: a probe kernel does not run: {}", found, failure),
+            nvrtc_ == nullptr ? "get NVRTC first (above)" : "see what nvidia-smi says, and the advice above");
         continue;
       }
       found += fmt::format("; a probe kernel was compiled and ran in {:.0f} ms",
@@ -224,8 +227,8 @@ class Doctor {
   void variables() {
     std::vector<std::string> set;
     for (const char* name :
-         {"RTJIT_CACHE", "RTJIT_NVML", "RTJIT_NVRTC", "RTJIT_NVRTC_PATH", "RTJIT_PACKS", "RTJIT_TOOL",
-          "RTJIT_TRUST", "XDG_CACHE_HOME", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES"}) {
+         {"RTJIT_CACHE", "RTJIT_NVML", "RTJIT_NVRTC", "RTJIT_NVRTC_PATH", "RTJIT_PACKS", "RTJIT_PREBUILT",
+          "RTJIT_TOOL", "RTJIT_TRUST", "XDG_CACHE_HOME", "CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES"}) {
       if (const std::string value = environment(name); !value.empty())
         set.push_back(fmt::format("{}={}", name, value));
     }

@@ -1,4 +1,4 @@
-// rtjit pack, verify-pack, pack-key: one file per architecture with what engines need to start without a compiler.
+// rtjit pack, pack-key: one file per architecture with what engines need to start without a compiler.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 #include "rtjit.h"
 #include "templates/registry.h"
 #include "tools/rtjit/cache_options.h"
+#include "tools/rtjit/pack_text.h"
 #include "tools/rtjit/quantity.h"
-#include "tools/rtjit/table.h"
 #include "tuner/pack_check.h"
 #include "tuner/problem_scope.h"
 
@@ -42,7 +42,8 @@ Result<Labels> preset_labels(const TemplateRegistry& registry) {
   return labels;
 }
 
-// Every problem with winners for the target, under the templates as they are now; those asked for by name must be there.
+// Every problem with winners for the target, under the templates as they are now; those asked for by name
+// must be there.
 Result<std::vector<PackRequest>> find_problems(const TemplateRegistry& registry, const PackOptions& options,
                                                const Contents& contents) {
   auto labels = preset_labels(registry);
@@ -75,49 +76,37 @@ Result<std::vector<PackRequest>> find_problems(const TemplateRegistry& registry,
   std::vector<PackRequest> requests;
   for (auto& [key, request] : found) requests.push_back(std::move(request));
   if (!requests.empty()) return requests;
-  return make_error(ErrorCode::not_found,
-                    "the database has no winners for {} under the templates as they are now. Find some first, for example: "
-                    "rtjit tune moe_mxfp4 --target {} --preset gpt-oss-20b",
-                    options.target, options.target);
+  return make_error(
+      ErrorCode::not_found,
+      "the database has no winners for {} under the templates as they are now. Find some first, for example: "
+      "rtjit tune moe_mxfp4 --target {} --preset gpt-oss-20b",
+      options.target, options.target);
 }
 
 // Adds the kernels that pack weights, which no row names.
-Status add_packing(const TemplateRegistry& registry, const Target& target, const Contents& contents, PackRequest* request) {
+Status add_packing(const TemplateRegistry& registry, const Target& target, const Contents& contents,
+                   PackRequest* request) {
   auto tmpl = registry.find(request->template_name);
   if (!tmpl) return tmpl.error();
   std::set<std::string> compilers;
   for (const TuningRow& row : contents.rows) {
-    if (row.key.template_hash == request->template_hash && row.key.problem == request->problem && !row.compiler.empty())
+    if (row.key.template_hash == request->template_hash && row.key.problem == request->problem &&
+        !row.compiler.empty())
       compilers.insert(row.compiler);
   }
   auto keys = packing_binary_keys(*tmpl, request->problem, target, {compilers.begin(), compilers.end()});
   if (!keys) return keys.error();
   for (const StoredBinary& binary : contents.binaries) {
-    if (std::find(keys->begin(), keys->end(), binary.key) != keys->end()) request->other_binaries.push_back(binary.key);
+    if (std::find(keys->begin(), keys->end(), binary.key) != keys->end())
+      request->other_binaries.push_back(binary.key);
   }
   if (!keys->empty() && request->other_binaries.empty()) {
-    return make_error(ErrorCode::not_found,
-                      "{} {}: the database lacks the kernels that pack weights for {}. Tune again: rtjit tune stores them",
-                      request->template_name, request->label, target.name());
+    return make_error(
+        ErrorCode::not_found,
+        "{} {}: the database lacks the kernels that pack weights for {}. Tune again: rtjit tune stores them",
+        request->template_name, request->label, target.name());
   }
   return {};
-}
-
-void print_manifest(const PackManifest& manifest) {
-  fmt::print("target     {}\nlibrary    {}\n", manifest.target, manifest.library_version);
-  for (const std::string& compiler : manifest.compilers) fmt::print("compiler   {}\n", compiler);
-  Table table({{"template"},
-               {"problem"},
-               {"winners", Table::Align::right},
-               {"measured", Table::Align::right},
-               {"binaries", Table::Align::right},
-               {"bytes", Table::Align::right}});
-  for (const PackedProblem& problem : manifest.problems) {
-    table.add({problem.template_name, problem.label.empty() ? problem.problem : problem.label,
-               with_thousands(problem.winners), with_thousands(problem.measured), with_thousands(problem.binaries),
-               with_thousands(problem.binary_bytes)});
-  }
-  fmt::print("{}", table.render());
 }
 
 int run_pack(const PackOptions& options) {
@@ -141,12 +130,14 @@ int run_pack(const PackOptions& options) {
   if (!path) return fail(path.error());
   // A user database that was never begun holds nothing; one that was named must be there.
   const bool never_begun = options.database.empty() && !file_identity(*path);
-  auto contents = never_begun ? Result<Contents>(Contents{}) : read_contents(*path, {.target = target->name()});
+  auto contents =
+      never_begun ? Result<Contents>(Contents{}) : read_contents(*path, {.target = target->name()});
   if (!contents) return fail(contents.error());
   auto requests = find_problems(**registry, options, *contents);
   if (!requests) return fail(requests.error());
   for (PackRequest& request : *requests) {
-    if (Status status = add_packing(**registry, *target, *contents, &request); !status) return fail(status.error());
+    if (Status status = add_packing(**registry, *target, *contents, &request); !status)
+      return fail(status.error());
   }
   auto pack = select_for_pack(*contents, target->name(), *requests, options.with_ptx);
   if (!pack) return fail(pack.error());
@@ -164,58 +155,15 @@ int run_pack(const PackOptions& options) {
   } else {
     fmt::print("pack       {}\n", options.output);
     print_manifest(pack->manifest);
-    fmt::print("file       {} B\nsigned     {}\n", with_thousands(bytes), key ? key->public_key().text() : "no");
+    fmt::print("file       {} B\nsigned     {}\n", with_thousands(bytes),
+               key ? key->public_key().text() : "no");
   }
   if (fits) return 0;
-  fmt::print(stderr, "rtjit: {}: {} B, --max-size allows {} B. The file was written; pack fewer presets, or leave out --with-ptx\n",
+  fmt::print(stderr,
+             "rtjit: {}: {} B, --max-size allows {} B. The file was written; pack fewer presets, or leave "
+             "out --with-ptx\n",
              options.output, with_thousands(bytes), with_thousands(*limit));
   return 1;
-}
-
-struct VerifyPackOptions {
-  std::string pack, trusted_keys;
-  std::vector<std::string> template_folders;
-  bool json = false;
-};
-
-int run_verify_pack(const VerifyPackOptions& options) {
-  std::vector<PublicKey> trusted;
-  if (!options.trusted_keys.empty()) {
-    auto keys = read_public_keys(options.trusted_keys);
-    if (!keys) return fail(keys.error());
-    trusted = *std::move(keys);
-  }
-  auto info = read_pack(options.pack);
-  if (!info) return fail(info.error());
-  auto registry = TemplateRegistry::create(options.template_folders);
-  if (!registry) return fail(registry.error());
-  auto report = check_pack(options.pack, info->manifest, **registry);
-  if (!report) return fail(report.error());
-  const Status trust = check_trust(*info, trusted, options.pack);
-  if (!trust) report->findings.insert(report->findings.begin(), trust.error().message);
-  if (options.json) {
-    auto out = nlohmann::ordered_json::parse(to_json(info->manifest));
-    out["path"] = options.pack;
-    out["bytes"] = file_bytes(options.pack);
-    out["signer"] = info->signer ? nlohmann::ordered_json(info->signer->text()) : nlohmann::ordered_json();
-    out["winners_checked"] = report->winners;
-    out["binaries_checked"] = report->binaries;
-    out["winners_of_other_templates"] = report->unknown_winners;
-    out["findings"] = report->findings;
-    out["ok"] = report->findings.empty();
-    fmt::print("{}\n", out.dump(1));
-  } else {
-    print_manifest(info->manifest);
-    fmt::print("signed     {}{}\n", info->signer ? info->signer->text() : "no", trusted.empty() || !trust ? "" : ", trusted");
-    fmt::print("checked    {} winners, {} binaries against the limits of {}\n", with_thousands(report->winners),
-               with_thousands(report->binaries), info->manifest.target);
-    if (report->unknown_winners > 0) {
-      fmt::print("not checked {} winners of templates or versions of them that are not here; they are not used either\n",
-                 with_thousands(report->unknown_winners));
-    }
-    for (const std::string& finding : report->findings) fmt::print("bad: {}\n", finding);
-  }
-  return report->findings.empty() ? 0 : 1;
 }
 
 int run_pack_key(const std::string& name, bool json) {
@@ -225,9 +173,14 @@ int run_pack_key(const std::string& name, bool json) {
   if (Status status = write_key_files(*key, secret, open); !status) return fail(status.error());
   const std::string text = key->public_key().text();
   fmt::print("{}\n",
-             json ? nlohmann::json{{"public_key", text}, {"secret_file", secret}, {"public_file", open}}.dump() : text);
-  fmt::print(stderr, "rtjit: wrote {} (keep it to yourself; rtjit pack --sign) and {} (give it to those who are to trust it; "
-             "RTJIT_TRUST, rtjit verify-pack --trust)\n", secret, open);
+             json
+                 ? nlohmann::json{{"public_key", text}, {"secret_file", secret}, {"public_file", open}}.dump()
+                 : text);
+  fmt::print(stderr,
+             "rtjit: wrote {} (keep it to yourself; rtjit pack --sign) and {} (give it to those who are to "
+             "trust it; "
+             "RTJIT_TRUST, rtjit verify-pack --trust)\n",
+             secret, open);
   return 0;
 }
 
@@ -235,34 +188,28 @@ int run_pack_key(const std::string& name, bool json) {
 
 void add_pack(CLI::App& app, Action* action) {
   auto options = std::make_shared<PackOptions>();
-  CLI::App* verb = app.add_subcommand("pack", "Makes one file of the winners and binaries for a target, to ship with an engine");
-  verb->add_option("template", options->templates, "Templates. Default: all that have winners for the target");
+  CLI::App* verb = app.add_subcommand(
+      "pack", "Makes one file of the winners and binaries for a target, to ship with an engine");
+  verb->add_option("template", options->templates,
+                   "Templates. Default: all that have winners for the target");
   verb->add_option("--target", options->target, "Target such as sm_90a")->required();
-  verb->add_option("--preset", options->presets, "Only this preset; may be repeated. Default: every problem with winners");
+  verb->add_option("--preset", options->presets,
+                   "Only this preset; may be repeated. Default: every problem with winners");
   verb->add_option("-o,--output", options->output, "The pack, for example h200.rtpack")->required();
   verb->add_option("--sign", options->secret_key, "Secret key to sign with (rtjit pack-key makes one)");
   verb->add_option("--max-size", options->max_size, "Exit status 1 if the pack is larger, for example 8M");
   verb->add_flag("--with-ptx", options->with_ptx, "Also the PTX, which only the emulator needs");
-  verb->add_option("--templates", options->template_folders, "Folder with further templates; may be repeated");
+  verb->add_option("--templates", options->template_folders,
+                   "Folder with further templates; may be repeated");
   options->add_to(*verb);
   verb->callback([options, action] { *action = [options] { return run_pack(*options); }; });
-}
-
-void add_verify_pack(CLI::App& app, Action* action) {
-  auto options = std::make_shared<VerifyPackOptions>();
-  CLI::App* verb = app.add_subcommand(
-      "verify-pack", "Checks a pack: structure, hashes, signature, limits of the target; exit status 1 if anything is bad");
-  verb->add_option("PACK", options->pack, "File made by rtjit pack")->required();
-  verb->add_option("--trust", options->trusted_keys, "File of public keys: the pack must be signed by one of them");
-  verb->add_option("--templates", options->template_folders, "Folder with further templates; may be repeated");
-  verb->add_flag("--json", options->json, "The result as JSON on standard output");
-  verb->callback([options, action] { *action = [options] { return run_verify_pack(*options); }; });
 }
 
 void add_pack_key(CLI::App& app, Action* action) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* verb = app.add_subcommand("pack-key", "Makes a pair of keys for signing packs: NAME.secret and NAME.pub");
+  CLI::App* verb =
+      app.add_subcommand("pack-key", "Makes a pair of keys for signing packs: NAME.secret and NAME.pub");
   verb->add_option("NAME", *name, "Beginning of both files' names")->required();
   verb->add_flag("--json", *json, "The result as JSON on standard output");
   verb->callback([name, json, action] { *action = [name, json] { return run_pack_key(*name, *json); }; });

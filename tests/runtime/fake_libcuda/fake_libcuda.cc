@@ -96,6 +96,9 @@ FAKE_API int cuInit(unsigned) {
     state.init_result = std::atoi(code);
   if (const char* count = std::getenv("RTJIT_FAKE_CUDA_DEVICES"); count != nullptr)
     state.device_count = std::atoi(count);
+  if (const char* version = std::getenv("RTJIT_FAKE_CUDA_VERSION"); version != nullptr)
+    state.version = std::atoi(version);
+  if (const char* code = std::getenv("RTJIT_FAKE_CUDA_LOAD"); code != nullptr) state.fail_load = std::atoi(code);
   return state.init_result;
 }
 // NVRTC, where it finds a libcuda.so.1, asks it for tables of its own; it does without them.

@@ -1,0 +1,10 @@
+// What a pack says it holds, for people.
+#pragma once
+
+#include "cache/pack.h"
+
+namespace rtjit {
+
+void print_manifest(const PackManifest& manifest);
+
+}  // namespace rtjit
