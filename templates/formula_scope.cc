@@ -105,6 +105,7 @@ std::optional<Error> check_text(std::string_view formula, const std::vector<Form
         formula, token.column,
         fmt::format("'{}' is a number and cannot be compared with the text '{}'", name, token.spelling));
   }
+  if (choice->second.empty()) return std::nullopt;  // the choice itself is wrong, which is said elsewhere
   std::vector<std::string> values;
   for (const Value& value : choice->second) values.push_back(to_string(value));
   if (std::find(values.begin(), values.end(), token.spelling) != values.end()) return std::nullopt;
@@ -120,16 +121,16 @@ std::optional<Error> check_name(std::string_view formula, const std::vector<Form
   const FormulaToken& token = tokens[at];
   auto refused = scope.refused.find(token.spelling);
   if (refused != scope.refused.end()) return formula_error(formula, token.column, refused->second);
-  if (!scope.choices.contains(token.spelling)) return std::nullopt;
+  const auto choice = scope.choices.find(token.spelling);
+  if (choice == scope.choices.end() || choice->second.empty()) return std::nullopt;
   auto is_text = [&](size_t i) {
     return i < tokens.size() && tokens[i].kind == FormulaToken::Kind::text &&
            compared_with(tokens, i) == token.spelling;
   };
   if (is_text(at + 2) || (at >= 2 && is_text(at - 2))) return std::nullopt;
-  return formula_error(
-      formula, token.column,
-      fmt::format("'{0}' is a choice; compare it with a quoted value, as in {0} == '{1}'", token.spelling,
-                  to_string(scope.choices.find(token.spelling)->second.at(0))));
+  return formula_error(formula, token.column,
+                       fmt::format("'{0}' is a choice; compare it with a quoted value, as in {0} == '{1}'",
+                                   token.spelling, to_string(choice->second.front())));
 }
 
 // The text, and once each the named formulas in it.

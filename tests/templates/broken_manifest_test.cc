@@ -273,5 +273,15 @@ TEST(BrokenManifests, EmptyText) {
   EXPECT_THAT(parse_manifest("", "p.toml", {}).error().message, HasSubstr("p.toml:"));
 }
 
+// Found by the fuzzer: whoever names such a choice has no value to suggest.
+TEST(BrokenManifestFormula, AChoiceWithoutValuesThatIsNamedWithoutAny) {
+  std::string text = replaced(kPipelineManifest, R"(values = ["none", "bf16", "f32"])", "valuds = []");
+  text = replaced(text, R"(required_when = "bias != 'none'")", R"(required_when = "bias != width")");
+  ASSERT_FALSE(text.empty());
+  auto parsed = parse_manifest(text, "pipeline.toml", pipeline_sources());
+  ASSERT_FALSE(parsed.ok());
+  EXPECT_THAT(parsed.error().message, HasSubstr("valuds"));
+}
+
 }  // namespace
 }  // namespace rtjit
