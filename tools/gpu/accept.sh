@@ -7,14 +7,14 @@
 # The folder holds rtjit, test_device and cache_only, built anywhere (cmake --preset portable). Logs, JSON and the tuned
 # database go to OUT_FOLDER; the summary is printed last and is OUT_FOLDER/summary.txt. Exit code: how many steps failed.
 # Under nine minutes with the defaults; each step has a limit of its own. The environment chooses:
-#   STEPS    "test misbehave tune cache sanitize"  which steps, in this order; also bench and retune, after tune
+#   STEPS    "test misbehave tune cache sanitize"  which steps, in this order; also pack, bench and retune, after tune
 #   PRESETS  "gpt-oss-20b"                        what is tuned; the first one is launched from the cache
 #   TOOLS    "memcheck racecheck synccheck"       of compute-sanitizer; also initcheck
 #   FILTER   GoogleTest filter of the problems that run under the sanitizer
 #   CONFIGS  "3"                                  configs per problem under the sanitizer, besides default and references
 #   RETUNES  "5"                                  tunes of the first preset that are compared; each from the winners before it, or
 #            with RETUNE_FROM=empty from what the library came with
-#   TUNE_LIMIT 150, BENCH_LIMIT 150, TEST_LIMIT 200, MISBEHAVE_LIMIT 120, SANITIZE_LIMIT 170   seconds
+#   TUNE_LIMIT 150, BENCH_LIMIT 150, TEST_LIMIT 200, MISBEHAVE_LIMIT 120, SANITIZE_LIMIT 170, VERIFY_PACK_LIMIT 240   seconds
 set -u
 if [ $# -ne 2 ]; then
   sed -n '2,/^set -u/p' "$0" | sed '/^set -u/d; s/^# \{0,1\}//'
@@ -79,6 +79,14 @@ for what in $STEPS; do
         count $?
       done
       ;;
+    pack)
+      # What was tuned as a pack, with the results of its kernels.
+      TARGET=$(sed -n 's/.*"target": *"\([^"]*\)".*/\1/p' "$OUT/tune_${PRESETS%% *}.out" | head -1)
+      step pack 60 "$BIN/rtjit" pack --target "$TARGET" -o "$OUT/tuned.rtpack" --db "$DB"
+      count $?
+      step verify_pack "${VERIFY_PACK_LIMIT:-240}" "$BIN/rtjit" verify-pack "$OUT/tuned.rtpack" --require-results
+      count $?
+      ;;
     bench)
       for preset in $PRESETS; do
         step "bench_$preset" "${BENCH_LIMIT:-150}" "$BIN/rtjit" bench moe_mxfp4 --preset "$preset" --db "$DB" --json \
@@ -110,7 +118,7 @@ for what in $STEPS; do
       done
       ;;
     *)
-      echo "unknown step $what; known are: test misbehave tune cache bench retune sanitize" >&2
+      echo "unknown step $what; known are: test misbehave tune pack cache bench retune sanitize" >&2
       exit 2
       ;;
   esac
@@ -175,6 +183,10 @@ for note in report["notes"]:
     print("note:", note)
 PYTHON
   done
+  if [ -f "$OUT/verify_pack.out" ]; then
+    echo "== pack"
+    cut -c 1-200 "$OUT/verify_pack.out"
+  fi
   if [ -n "${RETUNED:-}" ]; then
     echo "== ${PRESETS%% *} tuned again"
     # shellcheck disable=SC2086
