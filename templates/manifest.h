@@ -125,8 +125,8 @@ struct CostSpec {
   std::string stages = "1";  // how many steps' loads are in flight
 };
 
-// What a stage has to move and compute whoever does it, for those who judge how near to the hardware a time is.
-// Formulas over problem, target and the bucket's scalar.
+// What a stage has to move and compute whoever does it, for those who judge how near to the hardware a time
+// is. Formulas over problem, target and the bucket's scalar.
 struct WorkSpec {
   std::string bytes;  // that come from or go to device memory at least
   std::string flops;  // a multiply-add counts 2; without any padding
@@ -170,12 +170,20 @@ struct Stage {
                                   // the last is the oracle
 };
 
-// How results are judged. Scaled-down problems keep the tails of the real ones.
+// Limits on errors of some problems: those for which the formula `when` is not 0.
+struct VerifyCase {
+  std::string when;
+  double max_rel_l2 = 0, max_err_per_rms = 0;
+};
+
+// How results are judged. Scaled-down problems keep the tails of the real ones. verify_spec()
+// (tuner/verify.h) gives the limits of a problem.
 struct VerifySpec {
   std::vector<std::string> outputs;  // argument names
   double max_rel_l2 = 0;             // ||out-ref|| / ||ref||
   double max_err_per_rms = 0;        // max|out-ref| / rms(ref)
   bool deterministic = true;         // repeated runs give the same bits
+  std::vector<VerifyCase> cases;     // the first that holds for a problem replaces the limits
   KeyValues small;                   // problem key -> formula, for the emulator
 };
 

@@ -291,10 +291,21 @@ void ManifestParser::read_verify() {
                   output);
     }
   }
-  verify.max_rel_l2 = reader.real("max_rel_l2", 0);
-  verify.max_err_per_rms = reader.real("max_err_per_rms", 0);
-  if (verify.max_rel_l2 < 0 || verify.max_err_per_rms < 0) {
-    errors_.add(reader.line(), "[verify]: limits on errors cannot be negative");
+  auto limit = [&](TableReader& table, std::string_view key, double fallback) {
+    const double value = table.real(key, fallback);
+    if (value < 0) errors_.add(table.line_of(key), "[verify]: limits on errors cannot be negative");
+    return value;
+  };
+  verify.max_rel_l2 = limit(reader, "max_rel_l2", 0);
+  verify.max_err_per_rms = limit(reader, "max_err_per_rms", 0);
+  for (const TomlNode* entry : reader.tables("case")) {
+    TableReader table(*entry, "[[verify.case]]", errors_);
+    VerifyCase some;
+    table.required_text("when");
+    some.when = formula(table, "when", problem_scope(template_), "");
+    some.max_rel_l2 = limit(table, "max_rel_l2", verify.max_rel_l2);
+    some.max_err_per_rms = limit(table, "max_err_per_rms", verify.max_err_per_rms);
+    verify.cases.push_back(std::move(some));
   }
   verify.deterministic = reader.boolean("deterministic", true);
   if (const TomlNode* small = reader.table("small")) {

@@ -1,5 +1,7 @@
 #include "tuner/publisher.h"
 
+#include "tuner/verify.h"
+
 namespace rtjit {
 
 Status Publisher::put_binary(Candidate* c) {
@@ -53,8 +55,9 @@ Status Publisher::put_winner(Candidate* c, int64_t bucket, const Ranked& entry, 
   row.verified_on = judgement.verified_on;
   row.rel_l2 = judgement.outcome.rel_l2;
   row.max_err = judgement.outcome.max_err;
-  row.rel_l2_limit = context_.tmpl->verify.max_rel_l2;
-  row.max_err_limit = context_.tmpl->verify.max_err_per_rms;
+  const VerifySpec limits = verify_spec(*context_.tmpl, context_.problem);
+  row.rel_l2_limit = limits.max_rel_l2;
+  row.max_err_limit = limits.max_err_per_rms;
   ledger_.put_now(std::move(row));
   WinnerRow winner;
   winner.stage = c->stage->name;

@@ -21,6 +21,17 @@ bool is_judged(const HostTensor& output, const VerifySpec& spec) {
          std::find(spec.outputs.begin(), spec.outputs.end(), output.name) != spec.outputs.end();
 }
 
+// What formulas over a problem see: its keys, with their values in `values`.
+SymbolTable problem_symbols(const Template& tmpl, const Problem& problem, std::vector<int64_t>* values) {
+  SymbolTable symbols;
+  define_formulas(tmpl.named_formulas, &symbols);
+  for (const auto& [key, value] : problem.values()) {
+    symbols.add(key);
+    values->push_back(formula_value(value));
+  }
+  return symbols;
+}
+
 // Whether a result that is all zeros is the right one: an operand has no elements, so that there is nothing
 // to add up, or the outputs have none.
 bool may_be_zero(const std::vector<HostTensor>& tensors, const VerifySpec& spec) {
@@ -131,7 +142,7 @@ Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<cons
     outcome.reason = fmt::format("{} ({})", reason, input.text());
     return outcome;
   };
-  const VerifySpec& spec = bench_.tmpl().verify;
+  const VerifySpec spec = verify_spec(bench_.tmpl(), bench_.problem());
   if (Status status = bench_.packed().repair(); !status) return status.error();
   for (const InputCase& input : cases) {
     candidate_running_ = false;
@@ -267,17 +278,26 @@ std::vector<InputCase> emulator_cases(const std::vector<int64_t>& sizes) {
   return cases;
 }
 
+VerifySpec verify_spec(const Template& tmpl, const Problem& problem) {
+  VerifySpec spec = tmpl.verify;
+  if (spec.cases.empty()) return spec;
+  std::vector<int64_t> values;
+  const SymbolTable symbols = problem_symbols(tmpl, problem, &values);
+  for (const VerifyCase& some : spec.cases) {
+    const auto when = Formula::parse(some.when, symbols);
+    if (!when || when->evaluate(values).value_or(0) == 0) continue;
+    spec.max_rel_l2 = some.max_rel_l2, spec.max_err_per_rms = some.max_err_per_rms;
+    break;
+  }
+  return spec;
+}
+
 Result<Problem> small_problem(const Template& tmpl, const Problem& problem) {
   if (tmpl.verify.small.empty()) return problem;
-  SymbolTable symbols;
-  define_formulas(tmpl.named_formulas, &symbols);
   std::vector<int64_t> values;
+  const SymbolTable symbols = problem_symbols(tmpl, problem, &values);
   KeyValues keys;
-  for (const auto& [key, value] : problem.values()) {
-    symbols.add(key);
-    values.push_back(formula_value(value));
-    keys.emplace_back(key, to_string(value));
-  }
+  for (const auto& [key, value] : problem.values()) keys.emplace_back(key, to_string(value));
   for (const auto& [key, text] : tmpl.verify.small) {
     auto formula = Formula::parse(text, symbols);
     if (!formula) return formula.error().with_context("verify.small");

@@ -18,6 +18,12 @@ __host__ __device__ constexpr int element_k(int t, int element) {
 }
 __host__ __device__ constexpr int block_k(int t, int byte) { return element_k(t, nibble_element(byte)); }
 
+// The byte of a block that holds its k: the inverse of block_k.
+__host__ __device__ constexpr int block_byte(int k) {
+  const int t = k % 8 / 2, element = k / 8 * 2 + k % 2;
+  return 8 * t + ((0x62374051 >> (4 * element)) & 7);
+}
+
 // Bytes from one row of scales to the next.
 __host__ __device__ constexpr int scale_pitch(int k) { return round_up(k / kBlockSize, 4); }
 

@@ -10,6 +10,7 @@
 #include "tools/rtjit/table.h"
 #include "tuner/choices.h"
 #include "tuner/emulator_check.h"
+#include "tuner/verify.h"
 
 namespace rtjit {
 namespace {
@@ -54,7 +55,8 @@ std::vector<const Candidate*> choose(const ScopeContext& context, const StageSpa
   return chosen;
 }
 
-void print(const std::vector<Checked>& results, const Template& tmpl, const Target& target) {
+void print(const std::vector<Checked>& results, const Template& tmpl, const VerifySpec& limits,
+           const Target& target) {
   Table table({{"stage"},
                {"variant"},
                {"config"},
@@ -74,7 +76,7 @@ void print(const std::vector<Checked>& results, const Template& tmpl, const Targ
                error(outcome.max_err), outcome.reason});
   }
   fmt::print("{} on the emulator as {} (limits {:.0e} and {:.0e})\n", tmpl.name, target.name(),
-             tmpl.verify.max_rel_l2, tmpl.verify.max_err_per_rms);
+             limits.max_rel_l2, limits.max_err_per_rms);
   if (!results.empty()) fmt::print("{}\n", results.front().result.verified_on);
   fmt::print("\n{}", table.render());
 }
@@ -141,6 +143,7 @@ int run(const CheckOptions& options) {
     progress.update("checking configs", static_cast<int64_t>(results.size()), total);
   }
   progress.end();
+  const VerifySpec judging = verify_spec(*scope.tmpl, scope.problem);
   if (options.scope.json) {
     nlohmann::json out = nlohmann::json::array();
     for (const Checked& checked : results) {
@@ -152,9 +155,9 @@ int run(const CheckOptions& options) {
                      {"verdict", to_string(outcome.verdict)},
                      {"reason", outcome.reason},
                      {"rel_l2", outcome.rel_l2},
-                     {"rel_l2_limit", scope.tmpl->verify.max_rel_l2},
+                     {"rel_l2_limit", judging.max_rel_l2},
                      {"max_err", outcome.max_err},
-                     {"max_err_limit", scope.tmpl->verify.max_err_per_rms},
+                     {"max_err_limit", judging.max_err_per_rms},
                      {"compared", outcome.compared},
                      {"different", outcome.different},
                      {"cases", outcome.cases},
@@ -162,7 +165,7 @@ int run(const CheckOptions& options) {
     }
     fmt::print("{}\n", out.dump(1));
   } else {
-    print(results, *scope.tmpl, scope.target);
+    print(results, *scope.tmpl, judging, scope.target);
   }
   if (results.size() < work.size()) return 130;
   return all_right ? 0 : 1;

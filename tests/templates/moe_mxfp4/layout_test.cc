@@ -29,6 +29,10 @@ static inline float __uint_as_float(uint32_t bits) { return std::bit_cast<float>
 static inline float __fdividef(float a, float b) { return a / b; }
 #define __expf std::exp
 static inline uint32_t __shfl_xor_sync(uint32_t, uint32_t value, int) { return value; }
+template <class T>
+static inline T __ldcg(const T* value) {
+  return *value;
+}
 static inline uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t selector) {
   const uint64_t bytes = a | uint64_t{b} << 32;
   uint32_t result = 0;
@@ -36,9 +40,11 @@ static inline uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t selector) {
     result |= static_cast<uint32_t>(bytes >> (8 * (selector >> (4 * i) & 7)) & 255) << (8 * i);
   return result;
 }
+using std::max;
 using std::min;
 #include "device/mxfp8.cuh"
-#include "moe_mxfp4/pack.cuh"
+#include "moe_mxfp4/pack_e5m2.cuh"
+#include "moe_mxfp4/quantise.cuh"
 
 namespace rtjit::moe_mxfp4 {
 namespace {
@@ -223,6 +229,95 @@ TEST(MoeLayout, PackedTilesReadBackExactly) {
     check_packing(2, 64, 96, order);
     check_packing(1, 128, 32, order);
     check_packing(2, 32, 320, order);
+  }
+}
+
+// ---- The form that is widened to E5M2 ----
+
+TEST(MoeE5m2Layout, EveryCodeOfAWordHasBitsOfItsOwn) {
+  const float values[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+  u32 all = 0;
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(std::popcount(place_e5m2(15, i)), 4);
+    EXPECT_EQ(all & place_e5m2(15, i), 0u);
+    all |= place_e5m2(15, i);
+    for (u32 code = 0; code < 16; ++code) {
+      const u32 others = ~place_e5m2(15, i) & 0x5a3c96e1u;
+      EXPECT_EQ(e5m2_word_value(others | place_e5m2(code, i), i), values[code & 7] * (code & 8 ? -1 : 1));
+    }
+  }
+  EXPECT_EQ(all, 0xffffffffu);
+}
+
+TEST(MoeE5m2Layout, BytesOfABlockAreFoundByTheirK) {
+  for (int t = 0; t < 4; ++t) {
+    for (int byte = 0; byte < 8; ++byte) EXPECT_EQ(block_byte(block_k(t, byte)), 8 * t + byte);
+  }
+}
+
+// What every lane finds in its tiles: the checkpoint's value relative to the row's largest scale, at the rows
+// and columns of a wgmma's left operand.
+void check_e5m2_packing(int experts, int rows, int k, int order) {
+  std::mt19937 random(18);
+  std::vector<u8> codes(size_t(experts) * rows * k / 2), scales(size_t(experts) * rows * k / 32);
+  std::vector<u8> exponents(size_t(experts) * rows);
+  for (u8& byte : codes) byte = u8(random());
+  for (u8& byte : scales) byte = u8(100 + random() % (kFarthest + 4));  // some too far below the largest
+  const auto packed_source = [&](i64 packed_row) {
+    return packed_row / rows * rows + checkpoint_row(order, int(packed_row % rows), rows);
+  };
+  for (size_t row = 0; row < exponents.size(); ++row) {
+    const u8* first = &scales[size_t(packed_source(i64(row))) * (k / 32)];
+    exponents[row] = *std::max_element(first, first + k / 32);
+  }
+  const i64 tiles_k = (k + 63) / 64, all_tiles = i64(experts) * (rows / 16) * tiles_k;
+  std::vector<u32> packed(codes.size() / 4), distances((scales.size() + 3) / 4);
+  for (blockIdx.x = 0; blockIdx.x < (all_tiles + 7) / 8; ++blockIdx.x) {
+    for (threadIdx.x = 0; threadIdx.x < 256; ++threadIdx.x) {
+      pack_e5m2_tiles(codes.data(), scales.data(), exponents.data(), rows, k, order, all_tiles,
+                      reinterpret_cast<u8*>(packed.data()), reinterpret_cast<u8*>(distances.data()));
+    }
+  }
+  int wrong = 0;
+  for (int expert = 0; expert < experts; ++expert) {
+    const u8* expert_codes = reinterpret_cast<u8*>(packed.data()) + expert * e5m2_expert_bytes(rows, k);
+    const u8* expert_distances =
+        reinterpret_cast<u8*>(distances.data()) + expert * e5m2_expert_distances(rows, k);
+    for (int strip = 0; strip < rows / 16; ++strip) {
+      for (int tile = 0; tile < tiles_k; ++tile) {
+        const i64 offset = e5m2_tile_offset(rows, k, strip, tile);
+        const bool half = k - tile * 64 < 64;
+        for (int lane = 0; lane < 32; ++lane) {
+          const LaneTile part =
+              load_lane_tile(expert_codes + offset, expert_distances + offset / 16, lane, half);
+          for (int index = 0; index < (half ? 2 : 4); ++index) {
+            const i64 packed_row = i64(expert) * rows + strip * 16 + lane / 4 + 8 * (index % 2);
+            const i64 row = packed_source(packed_row);
+            const int block = tile * 2 + index / 2, distance = int(part.scales >> (8 * index) & 255) / 4;
+            const int expected = exponents[size_t(packed_row)] - scales[size_t(row * (k / 32) + block)];
+            for (int i = 0; i < 8; ++i) {
+              const double value = std::ldexp(double(e5m2_word_value(part.words[index], i)),
+                                              exponents[size_t(packed_row)] - 127 - distance);
+              const int column = 32 * block + 4 * (lane % 4) + i % 4 + 16 * (i / 4);
+              wrong += value != (expected > int(kFarthest)
+                                     ? 0.0
+                                     : oracle::mxfp4_value(codes.data(), scales.data(), row, k, column));
+            }
+          }
+        }
+      }
+    }
+  }
+  EXPECT_EQ(wrong, 0) << rows << " x " << k << ", order " << order;
+}
+
+TEST(MoeE5m2Layout, PackedTilesReadBackExactly) {
+  for (int order : {kPlain, kInterleaved, kHalvesGateUp, kHalvesUpGate}) {
+    check_e5m2_packing(3, 64, 128, order);
+    check_e5m2_packing(2, 64, 96, order);
+    check_e5m2_packing(1, 128, 32, order);
+    check_e5m2_packing(2, 32, 320, order);
+    check_e5m2_packing(2, 48, 224, order);
   }
 }
 

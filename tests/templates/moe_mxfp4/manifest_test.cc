@@ -139,7 +139,7 @@ TEST(MoeManifest, UntunedBucketsGetTheVariantThatSuitsTheirTokensPerExpert) {
       EXPECT_EQ(untuned(stage, "sm_121a", mxfp8, bucket), "mxf8f6f4");
       EXPECT_EQ(untuned(stage, "sm_100a", mxfp8, bucket), "tcgen05");
       EXPECT_EQ(untuned(stage, "sm_103a", mxfp8, bucket), "tcgen05");
-      EXPECT_EQ(untuned(stage, "sm_90a", mxfp8, bucket), "reference");
+      EXPECT_EQ(untuned(stage, "sm_90a", mxfp8, bucket), "wgmma_fp8");
       EXPECT_EQ(untuned(stage, "sm_120", mxfp8, bucket), "reference");
     }
     // Wider than a warp's registers hold.

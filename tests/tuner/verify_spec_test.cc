@@ -1,0 +1,33 @@
+// The limits on errors that a problem is judged by.
+#include <gtest/gtest.h>
+
+#include "templates/registry.h"
+#include "tuner/verify.h"
+
+namespace rtjit {
+namespace {
+
+TEST(VerifySpec, HasTheLimitsOfTheFirstCaseThatHolds) {
+  const auto registry = TemplateRegistry::create();
+  ASSERT_TRUE(registry.ok());
+  Template tmpl = **(*registry)->find("moe_mxfp4");
+  const auto problem = [&](const std::string& more) {
+    return *make_problem(
+        tmpl, *parse_key_values("hidden=2880,intermediate=2880,experts=32,top_k=4,activations=" + more));
+  };
+  EXPECT_EQ(verify_spec(tmpl, problem("bf16")).max_err_per_rms, 5e-2);
+  EXPECT_EQ(verify_spec(tmpl, problem("mxfp8")).max_err_per_rms, 1e-1);
+  EXPECT_EQ(verify_spec(tmpl, problem("mxfp8")).max_rel_l2, 6e-3);
+
+  tmpl.verify.cases = {{"hidden / (experts - 32) > 0", 1, 1},  // no number: it does not hold
+                       {"hidden > 3000", 2, 2},
+                       {"hidden > 2000", 3, 4},
+                       {"1", 5, 5}};
+  const VerifySpec spec = verify_spec(tmpl, problem("bf16"));
+  EXPECT_EQ(spec.max_rel_l2, 3);
+  EXPECT_EQ(spec.max_err_per_rms, 4);
+  EXPECT_EQ(spec.outputs, tmpl.verify.outputs);
+}
+
+}  // namespace
+}  // namespace rtjit
