@@ -55,35 +55,55 @@ __device__ inline QuantisedPart quantise_part(const u32 (&pairs)[4]) {
   return result;
 }
 
-// Rows of `k` bf16 to codes and scales, a quad of lanes per block: a thread block takes kThreads / 4 of them.
-// With a list of token tiles, only the rows that they cover: nobody wrote those of skipped slots.
+// Of quantise_blocks: 32-value blocks that a quad of lanes takes, so that their loads are under way together.
+constexpr int kQuantiseItems = 4;
+
+// Thread blocks of kThreads that take `rows` of k values.
+template <int kThreads>
+__host__ __device__ constexpr int quantising_blocks(int rows, int k) {
+  return div_up(rows * (k / kBlockSize), kThreads / 4 * kQuantiseItems);
+}
+
+// The part of thread block number `thread_block` in turning rows of `k` bf16 into codes and scales. Any
+// kernel can give some of its thread blocks to it; all their threads must call. Numbers of blocks fit 32
+// bits: more would be 128 GiB of values.
+template <int kThreads>
+__device__ inline void quantise_blocks(const u16* values, i64 stride, u32 rows, int k, u8* codes, u8* scales,
+                                       u32 thread_block) {
+  const u32 blocks = u32(k / kBlockSize), all = rows * blocks, t = threadIdx.x & 3;
+  const u32 first = thread_block * (kThreads / 4 * kQuantiseItems) + (threadIdx.x >> 2);
+  u32 pairs[kQuantiseItems][4] = {};
+#pragma unroll
+  for (int i = 0; i < kQuantiseItems; ++i) {
+    const u32 index = first + u32(i) * (kThreads / 4);
+    if (index >= all) break;
+    const u32 row = index / blocks, block = index - row * blocks;
+    const u16* source = values + i64(row) * stride + block * kBlockSize + 2 * t;
+#pragma unroll
+    for (int p = 0; p < 4; ++p) pairs[i][p] = *reinterpret_cast<const u32*>(source + 8 * p);
+  }
+#pragma unroll
+  for (int i = 0; i < kQuantiseItems; ++i) {
+    const QuantisedPart part = quantise_part(pairs[i]);
+    const u32 index = first + u32(i) * (kThreads / 4);
+    if (index >= all) continue;
+    const u32 row = index / blocks, block = index - row * blocks;
+    *reinterpret_cast<uint2*>(codes + i64(row) * k + block * kBlockSize + 8 * t) = part.codes;
+    if (t == 0) scales[i64(row) * scale_pitch(k) + block] = u8(part.scale);
+  }
+}
+
+// The rows that a list of token tiles covers: nobody wrote those of skipped slots.
 // A template, so that it is compiled only where it is launched.
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads)
-    quantise_rows(const u16* values, i64 stride, i64 rows, int k, u8* codes, u8* scales,
-                  const TokenTile* token_tiles, const i32* tile_count) {
+    quantise_rows(const u16* values, i64 stride, int k, u8* codes, u8* scales, const TokenTile* token_tiles,
+                  const i32* tile_count) {
   wait_for_predecessor();
   let_successor_start();
-  if (token_tiles != nullptr) {
-    const int tiles = __ldcg(tile_count);
-    const TokenTile last = tiles > 0 ? token_tiles[tiles - 1] : TokenTile{};
-    rows = last.first_row + last.rows;
-  }
-  const int blocks = k / kBlockSize, t = int(threadIdx.x & 3);
-  const i64 index = i64(blockIdx.x) * (kThreads / 4) + (threadIdx.x >> 2);
-  const bool take = index < rows * blocks;
-  const i64 row = take ? index / blocks : 0;
-  const int block = take ? int(index - row * blocks) : 0;
-  u32 pairs[4] = {};
-  if (take) {
-    const u16* source = values + row * stride + block * kBlockSize + 2 * t;
-#pragma unroll
-    for (int p = 0; p < 4; ++p) pairs[p] = *reinterpret_cast<const u32*>(source + 8 * p);
-  }
-  const QuantisedPart part = quantise_part(pairs);
-  if (!take) return;
-  *reinterpret_cast<uint2*>(codes + row * k + block * kBlockSize + 8 * t) = part.codes;
-  if (t == 0) scales[row * scale_pitch(k) + block] = u8(part.scale);
+  const int tiles = __ldcg(tile_count);
+  const TokenTile last = tiles > 0 ? token_tiles[tiles - 1] : TokenTile{};
+  quantise_blocks<kThreads>(values, stride, u32(last.first_row + last.rows), k, codes, scales, blockIdx.x);
 }
 
 }  // namespace rtjit::moe_mxfp4
