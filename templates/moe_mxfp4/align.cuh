@@ -153,7 +153,7 @@ __device__ inline void emit_tiles(AlignShared& shared, const TileLists& lists, i
 }
 
 // Where x goes as MXFP8.
-struct QuantisedRows {
+struct RowsToQuantise {
   const u16* x;
   i64 stride;
   int hidden;
@@ -171,7 +171,7 @@ __device__ inline int sorting_blocks(const Routing& routing, int hidden) {
 
 // Does the work of a block that does not sort. Padding is left out: nobody reads its codes.
 template <Activations kActivations>
-__device__ inline bool quantises(const Routing& routing, const QuantisedRows& rows, int sorting) {
+__device__ inline bool quantises(const Routing& routing, const RowsToQuantise& rows, int sorting) {
   if constexpr (kActivations == Activations::mxfp8) {
     if (int(blockIdx.x) >= sorting) {
       quantise_blocks<kAlignThreads>(rows.x, rows.stride, u32(routed_tokens(routing)), rows.hidden,

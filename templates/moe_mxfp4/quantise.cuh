@@ -4,6 +4,7 @@
 // 8 t + i is k = block_k(t, i). Then one lane multiplies bytes next to each other, and nothing is moved.
 #pragma once
 
+#include "device/fp8.cuh"
 #include "device/mxfp8.cuh"
 #include "device/pdl.cuh"
 #include "moe_mxfp4/common.cuh"
@@ -55,8 +56,30 @@ __device__ inline QuantisedPart quantise_part(const u32 (&pairs)[4]) {
   return result;
 }
 
+// Which bytes of a part are the codes of pair p, as a selector of prmt: each in both bytes of its half.
+__host__ __device__ constexpr u32 pair_selector(int pair) {
+  u32 selector = 0;
+  for (int byte = 0; byte < 8; ++byte) {
+    if (nibble_element(byte) / 2 == pair) selector |= u32(byte * 0x11) << (8 * (nibble_element(byte) % 2));
+  }
+  return selector;
+}
+
+// The inverse of quantise_part, which is exact: codes and scale as bf16 pairs of k 2t + 8p and 2t + 8p + 1.
+// Codes of NaN are those of blocks with the scale NaN, and need no care.
+__device__ inline void widen_part(uint2 codes, u32 scale, u32 (&pairs)[4]) {
+  const u32 factor = scale == 255 ? 0x7fc0u : scale == 0 ? 0x0040u : scale << 7;
+  constexpr u32 kSelectors[4] = {pair_selector(0), pair_selector(1), pair_selector(2), pair_selector(3)};
+#pragma unroll
+  for (int p = 0; p < 4; ++p) {
+    const u32 spread = __byte_perm(codes.x, codes.y, kSelectors[p]);
+    const u32 placed = ((spread >> 4) & 0x07f007f0u) | (spread & 0x80008000u);  // value * 2^-120
+    pairs[p] = multiply_bf16x2(multiply_bf16x2(placed, kE4m3RebiasBf16x2), factor * 0x10001u);
+  }
+}
+
 // Of quantise_blocks: 32-value blocks that a quad of lanes takes, so that their loads are under way together.
-constexpr int kQuantiseItems = 4;
+constexpr int kQuantiseItems = 2;
 
 // Thread blocks of kThreads that take `rows` of k values.
 template <int kThreads>
@@ -71,25 +94,22 @@ template <int kThreads>
 __device__ inline void quantise_blocks(const u16* values, i64 stride, u32 rows, int k, u8* codes, u8* scales,
                                        u32 thread_block) {
   const u32 blocks = u32(k / kBlockSize), all = rows * blocks, t = threadIdx.x & 3;
-  const u32 first = thread_block * (kThreads / 4 * kQuantiseItems) + (threadIdx.x >> 2);
-  u32 pairs[kQuantiseItems][4] = {};
+  u32 index = thread_block * (kThreads / 4 * kQuantiseItems) + (threadIdx.x >> 2);
+  u32 row[kQuantiseItems], block[kQuantiseItems], pairs[kQuantiseItems][4] = {};
 #pragma unroll
-  for (int i = 0; i < kQuantiseItems; ++i) {
-    const u32 index = first + u32(i) * (kThreads / 4);
-    if (index >= all) break;
-    const u32 row = index / blocks, block = index - row * blocks;
-    const u16* source = values + i64(row) * stride + block * kBlockSize + 2 * t;
+  for (int i = 0; i < kQuantiseItems; ++i, index += kThreads / 4) {
+    row[i] = index / blocks, block[i] = index - row[i] * blocks;
+    if (index >= all) continue;
+    const u16* source = values + i64(row[i]) * stride + block[i] * kBlockSize + 2 * t;
 #pragma unroll
     for (int p = 0; p < 4; ++p) pairs[i][p] = *reinterpret_cast<const u32*>(source + 8 * p);
   }
 #pragma unroll
   for (int i = 0; i < kQuantiseItems; ++i) {
     const QuantisedPart part = quantise_part(pairs[i]);
-    const u32 index = first + u32(i) * (kThreads / 4);
-    if (index >= all) continue;
-    const u32 row = index / blocks, block = index - row * blocks;
-    *reinterpret_cast<uint2*>(codes + i64(row) * k + block * kBlockSize + 8 * t) = part.codes;
-    if (t == 0) scales[i64(row) * scale_pitch(k) + block] = u8(part.scale);
+    if (row[i] >= rows) continue;
+    *reinterpret_cast<uint2*>(codes + i64(row[i]) * k + block[i] * kBlockSize + 8 * t) = part.codes;
+    if (t == 0) scales[i64(row[i]) * scale_pitch(k) + block[i]] = u8(part.scale);
   }
 }
 

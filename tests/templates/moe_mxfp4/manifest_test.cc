@@ -140,8 +140,10 @@ TEST(MoeManifest, UntunedBucketsGetTheVariantThatSuitsTheirTokensPerExpert) {
       EXPECT_EQ(untuned(stage, "sm_121a", mxfp8, bucket), "mxf8f6f4");
       EXPECT_EQ(untuned(stage, "sm_100a", mxfp8, bucket), "tcgen05");
       EXPECT_EQ(untuned(stage, "sm_103a", mxfp8, bucket), "tcgen05");
-      EXPECT_EQ(untuned(stage, "sm_90a", mxfp8, bucket), "reference");
-      EXPECT_EQ(untuned(stage, "sm_120", mxfp8, bucket), "reference");
+      EXPECT_EQ(untuned(stage, "sm_80", mxfp8, bucket), "mma_mxfp8");
+      EXPECT_EQ(untuned(stage, "sm_90a", mxfp8, bucket), "mma_mxfp8");
+      EXPECT_EQ(untuned(stage, "sm_120", mxfp8, bucket), "mma_mxfp8");
+      EXPECT_EQ(untuned(stage, "sm_75", mxfp8, bucket), "reference");
     }
     // Wider than a warp's registers hold.
     EXPECT_EQ(untuned(stage, "sm_90a", "hidden=7168,intermediate=7168,experts=128,top_k=4", 1), "mma");
@@ -178,7 +180,7 @@ TEST(MoeManifest, ThreeLaunchesFollowAlign) {
   for (int64_t tokens : {1, 128, 1024, 1025, 8192}) {
     for (const char* target : {"sm_80", "sm_90a", "sm_100a", "sm_120a"})
       EXPECT_EQ(launches_after_align(target, kGptOss, tokens), "gemm1 gemm2 combine") << target << tokens;
-    for (const char* target : {"sm_100a", "sm_103a", "sm_120a", "sm_121a"})
+    for (const char* target : {"sm_80", "sm_100a", "sm_103a", "sm_120a", "sm_121a"})
       EXPECT_EQ(launches_after_align(target, mxfp8, tokens), "gemm1 gemm2 combine") << target << tokens;
   }
 }
