@@ -1,4 +1,5 @@
 // Sorts the slots by expert (stable, no atomics on order, no host) and lists the token tiles of both GEMMs.
+// Where the GEMMs take x as MXFP8, more thread blocks of the last launch quantise it meanwhile.
 //
 // A block takes up to kAlignRound slots at a time: every warp ranks its piece of them by expert (match.any
 // finds the lanes with the same expert), prefix sums over experts and warps turn ranks into places. Few
@@ -9,6 +10,7 @@
 #include "device/pdl.cuh"
 #include "device/warp.cuh"
 #include "moe_mxfp4/common.cuh"
+#include "moe_mxfp4/quantise.cuh"
 #include "moe_mxfp4/routing.cuh"
 
 namespace rtjit::moe_mxfp4 {
@@ -103,8 +105,8 @@ __device__ inline void place_round(const AlignShared& shared, const RoundSlots& 
 __device__ inline int tile_height(int rows, int tiles) { return round_up(div_up(rows, max(tiles, 1)), 8); }
 
 // Turns shared.first_row from slots per expert into first rows (the last entry is the total). All threads
-// must call; the lists are written by the threads of all blocks together.
-__device__ inline void emit_tiles(AlignShared& shared, const TileLists& lists, int experts) {
+// must call; the lists are written by the threads of all `blocks` blocks together.
+__device__ inline void emit_tiles(AlignShared& shared, const TileLists& lists, int experts, int blocks) {
   // Up to 2^23 rows and 2^20 tiles of each kind: one sum for all three.
   constexpr int kTilesBits = 20;
   const int per_thread = div_up(experts, kAlignThreads);
@@ -136,7 +138,7 @@ __device__ inline void emit_tiles(AlignShared& shared, const TileLists& lists, i
     TokenTile* tiles = list == 0 ? lists.tiles1 : lists.tiles2;
     const int total = list == 0 ? total1 : total2;
     for (int tile = int(blockIdx.x * kAlignThreads + threadIdx.x); tile < total;
-         tile += int(gridDim.x) * kAlignThreads) {
+         tile += blocks * kAlignThreads) {
       int low = 0, high = experts;  // the last expert whose first tile is <= tile
       while (high - low > 1) {
         const int middle = (low + high) / 2;
@@ -150,18 +152,52 @@ __device__ inline void emit_tiles(AlignShared& shared, const TileLists& lists, i
   }
 }
 
+// Where x goes as MXFP8.
+struct RowsToQuantise {
+  const u16* x;
+  i64 stride;
+  int hidden;
+  u8 *codes, *scales;
+};
+
+// How many of the blocks of the last launch sort: the first ones. The others quantise x.
+template <Activations kActivations>
+__device__ inline int sorting_blocks(const Routing& routing, int hidden) {
+  int blocks = int(gridDim.x);
+  if constexpr (kActivations == Activations::mxfp8)
+    blocks -= quantising_blocks<kAlignThreads>(routing.tokens, hidden);
+  return blocks;
+}
+
+// Does the work of a block that does not sort. Padding is left out: nobody reads its codes.
+template <Activations kActivations>
+__device__ inline bool quantises(const Routing& routing, const RowsToQuantise& rows, int sorting) {
+  if constexpr (kActivations == Activations::mxfp8) {
+    if (int(blockIdx.x) >= sorting) {
+      quantise_blocks<kAlignThreads>(rows.x, rows.stride, u32(routed_tokens(routing)), rows.hidden,
+                                     rows.codes, rows.scales, u32(int(blockIdx.x) - sorting));
+      return true;
+    }
+  }
+  return false;
+}
+
 // Up to kAlignRound slots, one block.
+template <Activations kActivations>
 __global__ void __launch_bounds__(kAlignThreads)
     align_small(const void* ids, const i32* valid_tokens, int id_bytes, int tokens, int top_k, int experts,
                 int expert_offset, i32* sorted_slots, TokenTile* tiles1, TokenTile* tiles2, i32* tile_counts,
-                int block_m1, int block_m2) {
+                int block_m1, int block_m2, const u16* x, i64 x_stride, int hidden, u8* x_codes,
+                u8* x_scales) {
   __shared__ AlignShared shared;
   wait_for_predecessor();
   let_successor_start();
   const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
+  const int sorting = sorting_blocks<kActivations>(routing, hidden);
+  if (quantises<kActivations>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting)) return;
   const RoundSlots slots = rank_round(shared, routing, 0, tokens * top_k, routed_tokens(routing) * top_k,
                                       [&](int e, int count) { shared.first_row[e] = count; });
-  emit_tiles(shared, {tiles1, tiles2, tile_counts, block_m1, block_m2}, experts);
+  emit_tiles(shared, {tiles1, tiles2, tile_counts, block_m1, block_m2}, experts, sorting);
   place_round(shared, slots, shared.first_row, sorted_slots);
 }
 
@@ -187,15 +223,19 @@ __global__ void __launch_bounds__(kAlignThreads)
     counts[i64(blockIdx.x) * experts + e] = slots[e];
 }
 
-// Launch 2, with the same blocks: tile lists, and every slot to its place.
+// Launch 2, with the same blocks for sorting: tile lists, and every slot to its place.
+template <Activations kActivations>
 __global__ void __launch_bounds__(kAlignThreads)
     align_place(const void* ids, const i32* valid_tokens, int id_bytes, int tokens, int top_k, int experts,
                 int expert_offset, int slots_per_block, const i32* counts, i32* sorted_slots,
-                TokenTile* tiles1, TokenTile* tiles2, i32* tile_counts, int block_m1, int block_m2) {
+                TokenTile* tiles1, TokenTile* tiles2, i32* tile_counts, int block_m1, int block_m2,
+                const u16* x, i64 x_stride, int hidden, u8* x_codes, u8* x_scales) {
   __shared__ AlignShared shared;
   wait_for_predecessor();
   let_successor_start();
   const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
+  const int sorting = sorting_blocks<kActivations>(routing, hidden);
+  if (quantises<kActivations>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting)) return;
   constexpr int kPerThread = div_up(kMaxExperts, kAlignThreads);
   int before[kPerThread];  // this thread's experts' slots in the blocks before this one
 #pragma unroll
@@ -205,14 +245,14 @@ __global__ void __launch_bounds__(kAlignThreads)
     if (e >= experts) break;
     int total = 0;
 #pragma unroll 8
-    for (int b = 0; b < int(gridDim.x); ++b) {
+    for (int b = 0; b < sorting; ++b) {
       if (b == int(blockIdx.x)) before[i] = total;
       total += counts[i64(b) * experts + e];
     }
     shared.first_row[e] = total;
   }
   __syncthreads();
-  emit_tiles(shared, {tiles1, tiles2, tile_counts, block_m1, block_m2}, experts);
+  emit_tiles(shared, {tiles1, tiles2, tile_counts, block_m1, block_m2}, experts, sorting);
   __syncthreads();
   i32* base = shared.first_tile1;  // the lists are written
 #pragma unroll

@@ -26,6 +26,7 @@ class MainLoop
  public:
   using Pipeline::Pipeline;
   using Pipeline::sums;
+  static constexpr int kUnrolledSums = 16;
 
  private:
   // `token_row(m, take)` is where row m of the token tile starts; it may clear `take`.

@@ -38,8 +38,9 @@ struct Storage {
   i32 rows[kBlockM];  // GEMM1: the token of each row; GEMM2: its slot; -1 where the tile has no row
 };
 
-// What Loop adds: load_tokens(target, step, token_row), which starts the copies of the tokens of a step, and
-// multiply_tile(stage, tile, k_left), which adds a tile of 64 k (or what is left of it) to the sums.
+// What Loop adds: load_tokens(target, step, token_row), which starts the copies of the tokens of a step,
+// multiply_tile(stage, tile, k_left), which adds a tile of 64 k (or what is left of it) to the sums, and
+// kUnrolledSums: with as many 16 x 8 sums per warp or more, the tiles of a step are not unrolled.
 template <class Loop, class T, int kBlockN, int kBlockK, int kStages>
 class MmaPipeline {
  public:
@@ -141,8 +142,8 @@ class MmaPipeline {
   }
 
   __device__ void compute(int stage, int step) {
-    // Unrolling more than this much work would only cost compile time.
-    constexpr int kUnroll = T::kStrips * T::kColumns >= 16 ? 1 : T::kTilesK;
+    // Unrolling more would only cost compile time and registers.
+    constexpr int kUnroll = T::kStrips * T::kColumns >= Loop::kUnrolledSums ? 1 : T::kTilesK;
 #pragma unroll kUnroll
     for (int tile = warp_k_; tile < T::kTilesK; tile += T::kWarpsK) {
       const int left = k_ - step * kBlockK - tile * kTileK;

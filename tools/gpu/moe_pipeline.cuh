@@ -173,17 +173,18 @@ inline void run_align(const Launch& l, int block_m1, int block_m2) {
   i32 *sorted = w.sorted_slots.as<i32>(), *counts = w.tile_counts.as<i32>();
   TokenTile *tiles1 = w.tiles1.as<TokenTile>(), *tiles2 = w.tiles2.as<TokenTile>();
   if (slots <= kAlignRound) {
-    start(l.stream, align_small, std::min(l.tokens, 1), kAlignThreads, 0, l.ids, l.valid_tokens, l.id_bytes,
-          l.tokens, d.top_k, d.experts, l.expert_offset, sorted, tiles1, tiles2, counts, block_m1, block_m2);
+    start(l.stream, align_small<Activations::bf16>, std::min(l.tokens, 1), kAlignThreads, 0, l.ids,
+          l.valid_tokens, l.id_bytes, l.tokens, d.top_k, d.experts, l.expert_offset, sorted, tiles1, tiles2,
+          counts, block_m1, block_m2, nullptr, 0, d.hidden, nullptr, nullptr);
     return;
   }
   const int per_block = align_slots_per_block(slots), blocks = div_up(slots, per_block);
   i32* block_counts = w.block_counts.as<i32>();
   start(l.stream, align_count, blocks, kAlignThreads, 0, l.ids, l.valid_tokens, l.id_bytes, l.tokens, d.top_k,
         d.experts, l.expert_offset, per_block, block_counts);
-  start(l.stream, align_place, blocks, kAlignThreads, 0, l.ids, l.valid_tokens, l.id_bytes, l.tokens, d.top_k,
-        d.experts, l.expert_offset, per_block, block_counts, sorted, tiles1, tiles2, counts, block_m1,
-        block_m2);
+  start(l.stream, align_place<Activations::bf16>, blocks, kAlignThreads, 0, l.ids, l.valid_tokens, l.id_bytes,
+        l.tokens, d.top_k, d.experts, l.expert_offset, per_block, block_counts, sorted, tiles1, tiles2,
+        counts, block_m1, block_m2, nullptr, 0, d.hidden, nullptr, nullptr);
 }
 
 // Without a config: the reference.

@@ -79,6 +79,8 @@ TEST_F(MoeCompile, DefaultsForMxfp8) {
   check_defaults("sm_100a", "tcgen05", {1, 2048, 8192});
   check_defaults("sm_103a", "tcgen05", {8192});
   check_defaults("sm_90a", "wgmma_fp8", {1, 1024, 8192});
+  check_defaults("sm_80", "mma_mxfp8", {64, 8192});
+  check_defaults("sm_120", "mma_mxfp8", {1});
   std::sort(times_.begin(), times_.end());
   std::cout << times_.size() << " configs, compile time median " << times_[times_.size() / 2] << " ms\n";
 }

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/text.h"
 #include "compiler/features.h"
 #include "compiler/target.h"
 #include "templates/launch_plan.h"
@@ -140,10 +141,47 @@ TEST(MoeManifest, UntunedBucketsGetTheVariantThatSuitsTheirTokensPerExpert) {
       EXPECT_EQ(untuned(stage, "sm_100a", mxfp8, bucket), "tcgen05");
       EXPECT_EQ(untuned(stage, "sm_103a", mxfp8, bucket), "tcgen05");
       EXPECT_EQ(untuned(stage, "sm_90a", mxfp8, bucket), "wgmma_fp8");
-      EXPECT_EQ(untuned(stage, "sm_120", mxfp8, bucket), "reference");
+      EXPECT_EQ(untuned(stage, "sm_80", mxfp8, bucket), "mma_mxfp8");
+      EXPECT_EQ(untuned(stage, "sm_120", mxfp8, bucket), "mma_mxfp8");
+      EXPECT_EQ(untuned(stage, "sm_75", mxfp8, bucket), "reference");
     }
     // Wider than a warp's registers hold.
     EXPECT_EQ(untuned(stage, "sm_90a", "hidden=7168,intermediate=7168,experts=128,top_k=4", 1), "mma");
+  }
+}
+
+// The launches of a stage, "gemm1 gemm2 combine", that run after align with the variants that serve untuned
+// buckets. The reference, which is for comparing, may take more.
+std::string launches_after_align(const char* target_name, const std::string& keys, int64_t tokens) {
+  const TargetFacts facts = Target::parse(target_name)->facts();
+  const Problem p = problem(keys.c_str());
+  std::vector<StageChoice> choices;
+  for (const Stage& stage : moe()->stages) {
+    const std::string name =
+        stage.tuned ? untuned(stage.name.c_str(), target_name, keys, tokens) : stage.variants.front().name;
+    const Variant& variant = *moe()->find_variant(stage.name, name);
+    choices.push_back({stage.name, name, **default_config(*moe(), stage, variant, p, tokens, facts)});
+  }
+  const auto plan = LaunchPlan::create(moe(), p, choices, facts);
+  EXPECT_TRUE(plan.ok()) << (plan.ok() ? "" : plan.error().message);
+  if (!plan.ok()) return "";
+  std::vector<int64_t> values = plan->base_values();
+  values[static_cast<size_t>(plan->scalar_slot("tokens"))] = tokens;
+  std::vector<std::string> after;
+  for (const PlanLaunch& launch : plan->launches()) {
+    const std::string& stage = moe()->stages[static_cast<size_t>(launch.stage)].name;
+    if (stage != "align" && *launch.when.evaluate(values) != 0) after.push_back(stage);
+  }
+  return join(after, " ");
+}
+
+TEST(MoeManifest, ThreeLaunchesFollowAlign) {
+  const std::string mxfp8 = std::string(kGptOss) + ",activations=mxfp8";
+  for (int64_t tokens : {1, 128, 1024, 1025, 8192}) {
+    for (const char* target : {"sm_80", "sm_90a", "sm_100a", "sm_120a"})
+      EXPECT_EQ(launches_after_align(target, kGptOss, tokens), "gemm1 gemm2 combine") << target << tokens;
+    for (const char* target : {"sm_80", "sm_100a", "sm_103a", "sm_120a", "sm_121a"})
+      EXPECT_EQ(launches_after_align(target, mxfp8, tokens), "gemm1 gemm2 combine") << target << tokens;
   }
 }
 

@@ -1,21 +1,24 @@
-// GEMM1 on block-scaled tensor cores: gate and up rows, bias, activation, and h as MXFP8.
+// GEMM1 with MXFP8 tokens on mma.sync: gate and up rows, bias, activation, and h as MXFP8.
 #pragma once
 
 #include "device/pdl.cuh"
-#include "moe_mxfp4/mxf8f6f4.cuh"
+#include "moe_mxfp4/mma_epilogue.cuh"
+#include "moe_mxfp4/mxfp8_loop.cuh"
 #include "moe_mxfp4/store_quantised.cuh"
 
 namespace rtjit::moe_mxfp4 {
 
 // h[sorted row, i] = activation(gate, up) for gathered rows of x.
-template <int kBlockM, int kBlockN, int kBlockK, int kWarps, int kStages, Activation kActivation, Bias kBias>
+template <int kBlockScaled, int kBlockM, int kBlockN, int kBlockK, int kWarps, int kStages,
+          Activation kActivation, Bias kBias>
 __global__ void __launch_bounds__(32 * kWarps)
-    gemm1_mxf8f6f4(const u8* x_codes, const u8* x_scales, const u8* tiles, const u8* scales,
-                   const u8* row_exponents, const void* bias, const float* alphas, const float* betas,
-                   const float* limits, float alpha, float beta, float limit, int limited,
-                   const i32* sorted_slots, const TokenTile* token_tiles, const i32* tile_counts, u8* h_codes,
-                   u8* h_scales, int hidden, int intermediate, int top_k) {
+    gemm1_mxfp8(const u8* x_codes, const u8* x_scales, const u8* tiles, const u8* scales,
+                const u8* row_exponents, const void* bias, const float* alphas, const float* betas,
+                const float* limits, float alpha, float beta, float limit, int limited,
+                const i32* sorted_slots, const TokenTile* token_tiles, const i32* tile_counts, u8* h_codes,
+                u8* h_scales, int hidden, int intermediate, int top_k) {
   using T = ScaledTiling<kBlockM, kBlockN, kBlockK, kWarps, kStages>;
+  using Loop = typename Mxfp8Loop<kBlockScaled, T, kBlockM, kBlockN, kBlockK, kStages>::Type;
   constexpr int kPitch = kBlockN + 16;
   using Shared = Storage<T, kBlockM, kStages, kBlockM * kPitch>;
 #ifdef RTJIT_SMEM_BYTES
@@ -35,9 +38,8 @@ __global__ void __launch_bounds__(32 * kWarps)
   }
   __syncthreads();
 
-  ScaledLoop<T, kBlockM, kBlockN, kBlockK, kStages> loop(
-      shared.bytes, {tiles, scales, 2 * intermediate, hidden}, {x_codes, x_scales}, tile.expert,
-      row_block * (kBlockN / kStripRows));
+  Loop loop(shared.bytes, {tiles, scales, 2 * intermediate, hidden}, {x_codes, x_scales}, tile.expert,
+            row_block * (kBlockN / kStripRows));
   loop.run([&](int m) { return i64(shared.rows[m]); });
 
   if (loop.holds_sums()) {

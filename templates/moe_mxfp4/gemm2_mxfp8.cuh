@@ -1,20 +1,21 @@
-// GEMM2 on block-scaled tensor cores: the down projection, scattered to slots.
+// GEMM2 with MXFP8 tokens on mma.sync: the down projection, scattered to slots.
 #pragma once
 
 #include "device/pdl.cuh"
-#include "moe_mxfp4/mxf8f6f4.cuh"
+#include "moe_mxfp4/mma_epilogue.cuh"
+#include "moe_mxfp4/mxfp8_loop.cuh"
 #include "moe_mxfp4/store_rows.cuh"
 
 namespace rtjit::moe_mxfp4 {
 
 // y[slot, n] = W2 h + bias, not yet weighted.
-template <int kBlockM, int kBlockN, int kBlockK, int kWarps, int kStages, Bias kBias>
+template <int kBlockScaled, int kBlockM, int kBlockN, int kBlockK, int kWarps, int kStages, Bias kBias>
 __global__ void __launch_bounds__(32 * kWarps)
-    gemm2_mxf8f6f4(const u8* h_codes, const u8* h_scales, const u8* tiles, const u8* scales,
-                   const u8* row_exponents, const void* bias, const i32* sorted_slots,
-                   const TokenTile* token_tiles, const i32* tile_counts, u16* y, int hidden,
-                   int intermediate) {
+    gemm2_mxfp8(const u8* h_codes, const u8* h_scales, const u8* tiles, const u8* scales,
+                const u8* row_exponents, const void* bias, const i32* sorted_slots,
+                const TokenTile* token_tiles, const i32* tile_counts, u16* y, int hidden, int intermediate) {
   using T = ScaledTiling<kBlockM, kBlockN, kBlockK, kWarps, kStages>;
+  using Loop = typename Mxfp8Loop<kBlockScaled, T, kBlockM, kBlockN, kBlockK, kStages>::Type;
   constexpr int kPitch = kBlockN * 2 + 16;
   using Shared = Storage<T, kBlockM, kStages, kBlockM * kPitch>;
 #ifdef RTJIT_SMEM_BYTES
@@ -32,9 +33,8 @@ __global__ void __launch_bounds__(32 * kWarps)
   }
   __syncthreads();
 
-  ScaledLoop<T, kBlockM, kBlockN, kBlockK, kStages> loop(shared.bytes, {tiles, scales, hidden, intermediate},
-                                                         {h_codes, h_scales}, tile.expert,
-                                                         row_block * (kBlockN / kStripRows));
+  Loop loop(shared.bytes, {tiles, scales, hidden, intermediate}, {h_codes, h_scales}, tile.expert,
+            row_block * (kBlockN / kStripRows));
   loop.run([&](int m) { return m < rows ? i64(tile.first_row + m) : -1; });
 
   if (loop.holds_sums()) {
