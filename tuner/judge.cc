@@ -2,7 +2,6 @@
 
 #include "runtime/probe_kernel.h"
 #include "tuner/choices.h"
-#include "tuner/worker_client.h"
 
 namespace rtjit {
 
@@ -28,14 +27,24 @@ Result<Chosen> Judge::oracle() const {
   return chosen;
 }
 
-Status Judge::begin_compiles(const std::string& compiler) {
+// That made what is known, "" where nothing is.
+std::string Judge::compiler() const {
+  for (const StageSpace& space : spaces_) {
+    for (const Candidate& c : space.candidates) {
+      if (c.feasible()) return c.compiler;
+    }
+  }
+  return "";
+}
+
+Status Judge::begin_compiles() {
   const std::chrono::milliseconds limit = request_.limits.compile_limit;
   auto pack = pack_compile_request(context_, limit);
   if (!pack) return pack.error();
   if (pack->has_value()) {
-    if (Status status = binaries_.begin(**pack, compiler); !status) return status;
+    if (Status status = binaries_.begin(**pack, compiler()); !status) return status;
   }
-  return request_.device ? binaries_.begin(probe_request(request_.target, limit), compiler) : Status();
+  return request_.device ? binaries_.begin(probe_request(request_.target, limit), compiler()) : Status();
 }
 
 Result<PipelineSpec> Judge::pipeline_spec(const Chosen& chosen) {
@@ -49,8 +58,8 @@ Result<PipelineSpec> Judge::pipeline_spec(const Chosen& chosen) {
   return spec;
 }
 
-Result<Measurer*> Judge::measurer() {
-  if (measurer_) return measurer_.get();
+Status Judge::start_worker() {
+  if (worker_) return {};
   if (request_.worker_command.empty()) {
     return make_error(ErrorCode::invalid_argument, "measuring needs a worker command; none was given");
   }
@@ -63,6 +72,33 @@ Result<Measurer*> Judge::measurer() {
   setup.l2_bytes = request_.device->l2_bytes;
   setup.candidate_limit = request_.limits.candidate_limit;
   setup.cancel = request_.cancel;
+  auto choices = oracle_choices(context_, context_.tmpl->buckets.front());
+  if (!choices) return choices.error();
+  setup.oracle.choices = std::move(*choices);
+  auto pack = pack_compile_request(context_, request_.limits.compile_limit);
+  if (!pack) return pack.error();
+  if (pack->has_value()) {
+    auto outcome = binaries_.get(**pack, compiler());
+    if (!outcome) return outcome.error();
+    if (!outcome->binary) {
+      return make_error(ErrorCode::compile_failed, "weight packing: {}", outcome->reject.reason);
+    }
+    setup.pack_binary = outcome->binary;
+  }
+  auto probe = binaries_.get(probe_request(request_.target, request_.limits.compile_limit), compiler());
+  if (!probe) return probe.error();
+  if (!probe->binary)
+    return make_error(ErrorCode::compile_failed, "the probe kernel: {}", probe->reject.reason);
+  setup.probe = probe->binary;
+  auto client = WorkerClient::create(std::move(setup));
+  if (!client) return client.error();
+  worker_ = std::move(*client);
+  return {};
+}
+
+Result<Measurer*> Judge::measurer() {
+  if (has_oracle_) return worker_.get();
+  if (Status status = start_worker(); !status) return status.error();
   auto chosen = oracle();
   if (!chosen) return chosen.error();
   for (size_t stage = 0; stage < spaces_.size(); ++stage) {
@@ -74,27 +110,9 @@ Result<Measurer*> Judge::measurer() {
   }
   auto spec = pipeline_spec(*chosen);
   if (!spec) return spec.error().with_context("the oracle");
-  setup.oracle = std::move(*spec);
-  auto pack = pack_compile_request(context_, request_.limits.compile_limit);
-  if (!pack) return pack.error();
-  if (pack->has_value()) {
-    auto outcome = binaries_.get(**pack, candidate(0, (*chosen)[0]).compiler);
-    if (!outcome) return outcome.error();
-    if (!outcome->binary) {
-      return make_error(ErrorCode::compile_failed, "weight packing: {}", outcome->reject.reason);
-    }
-    setup.pack_binary = outcome->binary;
-  }
-  auto probe = binaries_.get(probe_request(request_.target, request_.limits.compile_limit),
-                             candidate(0, (*chosen)[0]).compiler);
-  if (!probe) return probe.error();
-  if (!probe->binary)
-    return make_error(ErrorCode::compile_failed, "the probe kernel: {}", probe->reject.reason);
-  setup.probe = probe->binary;
-  auto client = WorkerClient::create(std::move(setup));
-  if (!client) return client.error();
-  measurer_ = std::move(*client);
-  return measurer_.get();
+  if (Status status = worker_->set_oracle(std::move(*spec)); !status) return status.error();
+  has_oracle_ = true;
+  return worker_.get();
 }
 
 Result<Judgement> Judge::judge(const Chosen& chosen, int64_t bucket) {

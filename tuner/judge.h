@@ -10,8 +10,8 @@
 #include "tuner/binary_source.h"
 #include "tuner/candidates.h"
 #include "tuner/emulator_check.h"
-#include "tuner/measurer.h"
 #include "tuner/session.h"
+#include "tuner/worker_client.h"
 
 namespace rtjit {
 
@@ -42,13 +42,15 @@ class Judge {
 
   // Only with a device. The configs that results are compared with, per stage; -1: there is none.
   Result<Chosen> oracle() const;
+  std::string compiler() const;  // see BinarySource::get()
+  // Lets the compiler begin with what the worker needs besides the oracle.
+  Status begin_compiles();
+  // Only with a device. Starts the worker, which sets the problem up while the oracle is compiled.
+  Status start_worker();
   // Only with a device. The oracle must be decided.
   Result<Measurer*> measurer();
-  // Lets the compiler begin with what measurer() needs besides the oracle. `compiler`: see
-  // BinarySource::get().
-  Status begin_compiles(const std::string& compiler);
-  double load_ms() const { return measurer_ ? measurer_->load_ms() : 0; }  // see Measurer
-  PhaseParts parts_ms() const { return measurer_ ? measurer_->parts_ms() : PhaseParts(); }
+  double load_ms() const { return worker_ ? worker_->load_ms() : 0; }  // see Measurer
+  PhaseParts parts_ms() const { return worker_ ? worker_->parts_ms() : PhaseParts(); }
   Result<PipelineSpec> pipeline_spec(const Chosen& chosen);
 
  private:
@@ -66,7 +68,8 @@ class Judge {
   std::function<void(const std::string&)> warn_;
   std::unique_ptr<EmulatorCheck> emulator_;
   bool emulator_broken_ = false;
-  std::unique_ptr<Measurer> measurer_;
+  std::unique_ptr<WorkerClient> worker_;
+  bool has_oracle_ = false;  // the worker
 };
 
 }  // namespace rtjit

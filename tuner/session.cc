@@ -179,27 +179,26 @@ std::vector<Candidate*> Session::in_order_of_need() {
   return all;
 }
 
-// Starts the compiles of everything that is planned, and waits for no more than the worker needs: it starts
-// while the first bucket's candidates are compiled, and buckets are measured while those of later ones are.
+// Starts the compiles of everything that is planned, and waits for no more than the worker needs: it sets up
+// the problem while the oracle is compiled, and buckets are measured while those of later ones are.
 Status Session::start_compiles() {
   auto basis = foundation();
   if (!basis) return basis.error();
-  // That made those which are stored.
-  auto compiler = [&basis] {
-    auto known = std::find_if(basis->rbegin(), basis->rend(), [](auto* c) { return !c->compiler.empty(); });
-    return known == basis->rend() ? std::string() : (*known)->compiler;
-  };
-  if (Status status = run_.compiles.want(*basis); !status) return status;
   if (request_.device || run_.publishes()) {
-    if (Status status = run_.judge.begin_compiles(compiler()); !status) return status;
+    if (Status status = run_.judge.begin_compiles(); !status) return status;
   }
+  if (Status status = run_.compiles.want(*basis); !status) return status;
   if (Status status = run_.compiles.want(in_order_of_need()); !status) return status;
-  if (Status status = run_.compile(*basis); !status) return status;
   if (run_.publishes()) {
     TuningRun::PhaseTimer timer(run_, TunePhase::wait);
-    if (Status status = run_.publisher.put_packing(compiler()); !status) return status;
+    if (Status status = run_.publisher.put_packing(run_.judge.compiler()); !status) return status;
   }
-  if (!request_.device) return {};
+  if (!request_.device) return run_.compile(*basis);
+  {
+    TuningRun::PhaseTimer timer(run_, TunePhase::setup);
+    if (Status status = run_.judge.start_worker(); !status) return status;
+  }
+  if (Status status = run_.compile(*basis); !status) return status;
   TuningRun::PhaseTimer timer(run_, TunePhase::setup);
   auto worker = run_.judge.measurer();
   return worker ? Status() : worker.error();

@@ -38,6 +38,7 @@ class Worker {
   Result<json> binary(const json& request);
   Result<json> probe(const json& request);
   Result<json> setup(const json& request);
+  Result<json> oracle(const json& request);
   Result<json> load(const json& request);
   Result<json> reference(const json& request);
   Result<json> verify(const json& request);
@@ -164,13 +165,18 @@ Result<json> Worker::setup(const json& request) {
     if (!found) return found.error();
     pack = *found;
   }
-  auto choices = read_choices(request.at("oracle").at("choices"));
+  auto choices = read_choices(request.at("choices"));
   if (!choices) return choices.error();
   auto bench =
       Workbench::create(*device_, tmpl_, *problem, device_->info().facts(), std::move(pack), *choices);
   if (!bench) return bench.error();
   bench_ = std::move(*bench);
-  auto oracle = make_pipeline(request.at("oracle"));
+  return json::object();
+}
+
+Result<json> Worker::oracle(const json& request) {
+  if (!bench_) return not_ready("problem");
+  auto oracle = make_pipeline(request);
   if (!oracle) return oracle.error().with_context("the oracle");
   oracle_ = std::move(*oracle);
   verifier_ = std::make_unique<Verifier>(*bench_, *oracle_);
@@ -193,7 +199,7 @@ Result<const Pipeline*> Worker::find_pipeline(const json& request) const {
 }
 
 Result<json> Worker::reference(const json& request) {
-  if (!verifier_) return not_ready("problem");
+  if (!verifier_) return not_ready("oracle");
   std::vector<InputCase> cases = device_cases(*tmpl_, request.at("bucket").get<int64_t>());
   if (Status s = verifier_->prepare(cases); !s) return s.error();
   return json::object();
@@ -218,7 +224,7 @@ Result<json> Worker::repack(const json& request) {
 }
 
 Result<json> Worker::time(const json& request) {
-  if (!bench_) return not_ready("problem");
+  if (!oracle_) return not_ready("oracle");
   timer_.reset();
   auto timer = StageTimer::create(*bench_, oracle_->plan(), request.at("bucket").get<int64_t>(),
                                   request.at("stage").get<int>(), request.at("bytes").get<double>(),
@@ -256,6 +262,7 @@ Result<json> Worker::dispatch(const json& request) {
   if (operation == "binary") return binary(request);
   if (operation == "probe") return probe(request);
   if (operation == "setup") return setup(request);
+  if (operation == "oracle") return oracle(request);
   if (operation == "load") return load(request);
   if (operation == "reference") return reference(request);
   if (operation == "verify") return verify(request);
@@ -271,8 +278,9 @@ Result<json> Worker::dispatch(const json& request) {
 
 // The phase of a tuning run that an operation is part of, as `rtjit tune --timings` names it.
 TunePhase phase_of(const std::string& operation) {
+  const bool sets_up = operation == "setup" || operation == "oracle";
   const bool verifies = operation == "reference" || operation == "verify" || operation == "repack";
-  return operation == "setup" ? TunePhase::setup : verifies ? TunePhase::verify : TunePhase::measure;
+  return sets_up ? TunePhase::setup : verifies ? TunePhase::verify : TunePhase::measure;
 }
 
 json Worker::serve(const json& request) {

@@ -204,26 +204,39 @@ Status WorkerClient::start() {
   if (!answer.ok()) return answer.error("the device cannot run a known kernel");
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begun;
   parts_ms_[to_string(TunePhase::setup)]["start"] += took.count();
-  for (const auto& binary : setup_.oracle.binaries) {
-    answer = send_binary(*binary);
-    if (!answer.ok()) return answer.error("the measuring worker");
-  }
   if (setup_.pack_binary) {
     answer = send_binary(*setup_.pack_binary);
     if (!answer.ok()) return answer.error("the measuring worker");
   }
-  json request = {
-      {"op", "setup"},
-      {"folders", setup_.template_folders},
-      {"template", setup_.tmpl->name},
-      {"hash", setup_.tmpl->content_hash},
-      {"problem", setup_.problem.canonical()},
-      {"pack", setup_.pack_binary ? setup_.pack_binary->key : ""},
-      {"oracle",
-       {{"choices", choices_json(setup_.oracle.choices)}, {"binaries", keys_json(setup_.oracle.binaries)}}}};
+  json request = {{"op", "setup"},
+                  {"folders", setup_.template_folders},
+                  {"template", setup_.tmpl->name},
+                  {"hash", setup_.tmpl->content_hash},
+                  {"problem", setup_.problem.canonical()},
+                  {"pack", setup_.pack_binary ? setup_.pack_binary->key : ""},
+                  {"choices", choices_json(setup_.oracle.choices)}};
   answer = ask(request.dump(), setup_.setup_limit);
   if (!answer.ok()) return answer.error("setting up the problem on the device");
-  return {};
+  return setup_.oracle.binaries.empty() ? Status() : send_oracle();
+}
+
+Status WorkerClient::send_oracle() {
+  for (const auto& binary : setup_.oracle.binaries) {
+    Answer answer = send_binary(*binary);
+    if (!answer.ok()) return answer.error("the measuring worker");
+  }
+  Answer answer = ask(pipeline_json("oracle", setup_.oracle, /*id=*/0), setup_.setup_limit);
+  return answer.ok() ? Status() : answer.error("setting up the oracle on the device");
+}
+
+Status WorkerClient::set_oracle(PipelineSpec oracle) {
+  setup_.oracle = std::move(oracle);
+  if (child_) {
+    Status status = send_oracle();
+    // Somebody may have killed the worker meanwhile: another one gets the oracle as it starts.
+    if (status || status.error().code != ErrorCode::unavailable) return status;
+  }
+  return ensure_running();
 }
 
 // A worker that works: the running one, or a new one. Also the check that the device survived what ended the

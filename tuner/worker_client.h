@@ -23,7 +23,7 @@ struct WorkerSetup {
   Problem problem;
   int device_ordinal = 0;
   int64_t l2_bytes = 0;
-  PipelineSpec oracle;
+  PipelineSpec oracle;                              // its binaries may come later, by set_oracle()
   std::shared_ptr<const Binary> pack_binary;        // may be null
   std::shared_ptr<const Binary> probe;              // of probe_request(): whether the device works
   std::chrono::milliseconds candidate_limit{2000};  // beyond the time that was predicted
@@ -40,6 +40,9 @@ class WorkerClient : public Measurer {
   // Starts a first worker, so that a device or command that does not work is an error here.
   static Result<std::unique_ptr<WorkerClient>> create(WorkerSetup setup);
   ~WorkerClient() override;
+
+  // Before anything is measured or verified, where `oracle` came without binaries.
+  Status set_oracle(PipelineSpec oracle);
 
   Result<std::vector<Measurement>> measure(const MeasureJob& job) override;
   Result<VerifyOutcome> verify(const PipelineSpec& candidate, int64_t bucket) override;
@@ -58,6 +61,7 @@ class WorkerClient : public Measurer {
   explicit WorkerClient(WorkerSetup setup) : setup_(std::move(setup)) {}
   class Group;
   Status start();
+  Status send_oracle();
   Status ensure_running();
   // `killed`: somebody killed the worker meanwhile, so that the result says nothing about the candidate.
   Result<VerifyOutcome> verify_once(const PipelineSpec& candidate, int64_t bucket, bool* killed);
