@@ -24,7 +24,7 @@ const Ranked* find_if(const std::vector<Ranked>& ranked, bool Ranked::*what) {
 }
 
 // What goes on serving although something is faster, or null: what serves so far, or the default config where
-// the two are as good as equal.
+// that is faster.
 const Ranked* kept(const std::vector<Ranked>& ranked, const Ranked& fastest, const TieRule& rule) {
   auto near = [&](const Ranked* entry, double time, double fraction) {
     return entry && entry->time_us > 0 && entry->time_us <= time * (1 + fraction);
@@ -32,9 +32,7 @@ const Ranked* kept(const std::vector<Ranked>& ranked, const Ranked& fastest, con
   const Ranked* incumbent = find_if(ranked, &Ranked::is_incumbent);
   const Ranked* reference = find_if(ranked, &Ranked::is_default);
   if (!near(incumbent, fastest.time_us, rule.keep)) return nullptr;
-  const bool equal =
-      near(reference, incumbent->time_us, rule.fraction) && near(reference, fastest.time_us, rule.keep);
-  return equal ? reference : incumbent;
+  return near(reference, incumbent->time_us, 0) ? reference : incumbent;
 }
 
 // Smaller numbers first, in the manifest's order of parameters; choices by their place in the list.
@@ -120,7 +118,7 @@ std::string explain_choice(const std::vector<Ranked>& ranked, int winner, const 
     } else if (stays && chosen.time_us > fastest->time_us) {
       text = fmt::format("{:.1f} % behind the fastest of {} {}, {}",
                          100 * (chosen.time_us / fastest->time_us - 1), known, to_string(chosen.knowledge),
-                         chosen.is_incumbent ? "kept" : "as good as what served");
+                         chosen.is_incumbent ? "kept" : "faster than what served");
     } else {
       text = fmt::format("fastest of {} {}", known, to_string(chosen.knowledge));
       if (stays && chosen.is_incumbent) text += ", kept";

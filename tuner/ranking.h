@@ -33,8 +33,8 @@ struct TieRule {
 std::vector<Ranked> rank_finalists(std::span<const Prospect> prospects, Knowledge knowledge);
 
 // Index into `ranked` of the entry that should win; -1 when empty. Known times beat unknown ones. What serves
-// so far wins while the rule keeps it; where the default config is within `fraction` of it, that one does, so
-// that nothing that is slower than the default is ever kept. Else entries within `fraction` of the fastest,
+// so far wins while the rule keeps it; where the default config is no slower, that one does: nothing that is
+// slower than the default is ever kept. Else entries within `fraction` of the fastest,
 // or whose interval overlaps the fastest one's when both are measured and lie within three times that
 // fraction, are tied. Ties resolve in this order: the default config, less shared memory, fewer registers,
 // smaller parameter values in the manifest's order, then the variant's place in the manifest.

@@ -95,18 +95,17 @@ TEST_F(RankingTest, WhatServesSoFarIsKeptUntilSomethingIsClearlyFaster) {
   EXPECT_EQ(explain(1), "fastest of 3 predicted, kept; 6 % ahead of the default");
 }
 
-TEST_F(RankingTest, TheDefaultGoesBeforeWhatServesWhereTheyAreEqual) {
+TEST_F(RankingTest, TheDefaultGoesBeforeWhatServesWhereItIsFaster) {
   add(64, 10.0);
   add(128, 10.15).is_incumbent = true;
   add(256, 10.14).is_default = true;
   EXPECT_EQ(choose(), 2);
-  EXPECT_EQ(explain(2), "1.4 % behind the fastest of 3 predicted, as good as what served; it is the default");
-  ranked_[2].time_us = 10.19;
-  EXPECT_EQ(choose(), 2) << "whichever of the two was the faster one this time";
-  ranked_[2].time_us = 10.21;
-  EXPECT_EQ(choose(), 1) << "more than 2 % behind the fastest";
-  ranked_[1].time_us = 10.05;
-  EXPECT_EQ(choose(), 1);
+  EXPECT_EQ(explain(2),
+            "1.4 % behind the fastest of 3 predicted, faster than what served; it is the default");
+  ranked_[2].time_us = 10.16;
+  EXPECT_EQ(choose(), 1) << "no change for a default that is slower";
+  ranked_[1].time_us = 10.21;
+  EXPECT_EQ(choose(), 0) << "what served is more than 2 % behind the fastest";
   ranked_[1].time_us = 0;
   EXPECT_EQ(choose(), 0) << "it failed, or was not measured";
   ranked_[2].time_us = 9.0;
