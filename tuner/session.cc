@@ -187,8 +187,9 @@ Status Session::start_compiles() {
   if (request_.device || run_.publishes()) {
     if (Status status = run_.judge.begin_compiles(); !status) return status;
   }
-  if (Status status = run_.compiles.want(*basis); !status) return status;
-  if (Status status = run_.compiles.want(in_order_of_need()); !status) return status;
+  std::vector<Candidate*> all = *basis;
+  for (Candidate* c : in_order_of_need()) all.push_back(c);
+  if (Status status = run_.compiles.want(all); !status) return status;  // at once, so that all are announced
   if (run_.publishes()) {
     TuningRun::PhaseTimer timer(run_, TunePhase::wait);
     if (Status status = run_.publisher.put_packing(run_.judge.compiler()); !status) return status;
