@@ -27,7 +27,7 @@ Result<Chosen> Judge::oracle() const {
   return chosen;
 }
 
-// That made what is known, "" where nothing is.
+// The compiler that made what is known so far, "" where nothing is.
 std::string Judge::compiler() const {
   for (const StageSpace& space : spaces_) {
     for (const Candidate& c : space.candidates) {

@@ -10,6 +10,7 @@
 #include "runtime/stage_options.h"
 #include "tuner/choices.h"
 #include "tuner/pack_check.h"
+#include "tuner/verify.h"
 #include "tuner/worker_client.h"
 
 namespace rtjit {
@@ -245,8 +246,9 @@ PackResult ProblemRun::result_for(int64_t bucket) const {
   result.label = packed_.label;
   result.bucket = bucket;
   if (bucket == 0) return result;
-  result.rel_l2_limit = context_.tmpl->verify.max_rel_l2;
-  result.max_err_limit = context_.tmpl->verify.max_err_per_rms;
+  const VerifySpec limits = verify_spec(*context_.tmpl, context_.problem);
+  result.rel_l2_limit = limits.max_rel_l2;
+  result.max_err_limit = limits.max_err_per_rms;
   return result;
 }
 

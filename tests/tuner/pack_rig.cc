@@ -220,6 +220,7 @@ void expect_wrong_kernels_to_be_found(PackRig& rig, const DeviceInfo& device,
       if (i > 0 && entry.verdicts[i] == Verdict::ok) {
         EXPECT_EQ(result.outcome.cases, 6);
         EXPECT_LE(result.outcome.rel_l2, result.rel_l2_limit);
+        EXPECT_EQ(result.max_err_limit, 5e-6) << "of the case that holds for the problem";
       }
     }
   }
