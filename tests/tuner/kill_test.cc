@@ -226,6 +226,8 @@ TEST_F(KillTest, TheWorkerDiesWithItsParent) {
     std::this_thread::sleep_for(2ms);
   }
   ASSERT_EQ(workers.size(), 1u);
+  // It is listed before it has run at all, or its parent gone on.
+  while (::getpgid(workers[0]) != workers[0] && Clock::now() < limit) std::this_thread::sleep_for(1ms);
   EXPECT_EQ(::getpgid(workers[0]), workers[0]) << "a process group of its own";
   ::kill(child->pid(), SIGKILL);
   child->wait(10s);
