@@ -79,6 +79,20 @@ __device__ inline u32 scale_factor_pair(u32 scales) {
   return spread << 7;
 }
 
+// Bytes kFirst and kFirst + 1 of `scales` likewise. Instructions on bf16x2 can take one half of a register for both,
+// so the two factors cost no more than one.
+template <int kFirst>
+__device__ inline void scale_factor_pairs(u32 scales, u32& first, u32& second) {
+  asm("{.reg .b32 both; .reg .b16 low, high;\n"
+      "prmt.b32 both, %2, 0, %3;\n"
+      "shl.b32 both, both, 7;\n"
+      "mov.b32 {low, high}, both;\n"
+      "mov.b32 %0, {low, low};\n"
+      "mov.b32 %1, {high, high};}"
+      : "=r"(first), "=r"(second)
+      : "r"(scales), "n"(0x4040 | kFirst | ((kFirst + 1) << 8)));
+}
+
 // a * b in bf16x2, exact for powers of two including subnormal operands. fma with -0 because sm_80 has no
 // mul.bf16x2.
 __device__ inline u32 multiply_bf16x2(u32 a, u32 b) {

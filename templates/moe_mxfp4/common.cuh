@@ -78,15 +78,23 @@ __device__ inline LaneTile load_half_lane_tile(u32 words, u32 scales) {
   return result;
 }
 
+// How the two scales of a group reach the multiplications: each in a register of its own, or both in one.
+enum class ScaleRegisters { two, one };
+
 // The left operands of two steps of mma or wgmma: 32 k (group kGroup) of a lane's tile as bf16, scales
 // included.
-template <int kGroup>
+template <int kGroup, ScaleRegisters kRegisters = ScaleRegisters::two>
 __device__ inline void widen_group(const LaneTile& tile, u32 (&left)[2][4]) {
   u32 lower[4], upper[4];  // rows g and g + 8
   widen_e2m1(tile.words[2 * kGroup], lower);
   widen_e2m1(tile.words[2 * kGroup + 1], upper);
-  const u32 lower_scale = scale_factor_pair<2 * kGroup>(tile.scales);
-  const u32 upper_scale = scale_factor_pair<2 * kGroup + 1>(tile.scales);
+  u32 lower_scale, upper_scale;
+  if constexpr (kRegisters == ScaleRegisters::one) {
+    scale_factor_pairs<2 * kGroup>(tile.scales, lower_scale, upper_scale);
+  } else {
+    lower_scale = scale_factor_pair<2 * kGroup>(tile.scales);
+    upper_scale = scale_factor_pair<2 * kGroup + 1>(tile.scales);
+  }
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     left[h][0] = multiply_bf16x2(lower[2 * h], lower_scale);
@@ -107,6 +115,18 @@ __device__ inline float load_bias(const void* bias, i64 index) {
   if constexpr (kBias == Bias::f32) return static_cast<const float*>(bias)[index];
   if constexpr (kBias == Bias::bf16) return bf16_to_float(static_cast<const u16*>(bias)[index]);
   return 0.0f;
+}
+
+// The same in two steps: what memory holds, and what it means.
+template <Bias kBias>
+__device__ inline u32 load_raw_bias(const void* bias, i64 index) {
+  if constexpr (kBias == Bias::f32) return static_cast<const u32*>(bias)[index];
+  if constexpr (kBias == Bias::bf16) return static_cast<const u16*>(bias)[index];
+  return 0;
+}
+template <Bias kBias>
+__device__ inline float bias_value(u32 raw) {
+  return bits_float(kBias == Bias::bf16 ? raw << 16 : raw);
 }
 
 // The numbers of the activation: per problem, or per expert where the caller gave arrays. No limit is an

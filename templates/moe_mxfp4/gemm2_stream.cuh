@@ -2,6 +2,7 @@
 #pragma once
 
 #include "moe_mxfp4/stream.cuh"
+#include "moe_mxfp4/stream_apart.cuh"
 
 namespace rtjit::moe_mxfp4 {
 
@@ -35,6 +36,33 @@ struct FinishDown {
       target[8] = float_to_bf16(sums[i + 2] * row.factors[1] + row.biases[1]);
     }
   }
+
+  // The same in two steps, as stream_apart.cuh wants it: what memory holds, and what becomes of it.
+  struct RawRow {
+    u32 exponents[2], biases[2];
+    i32 slots[2];  // of this lane's two tokens
+  };
+  __device__ RawRow raw_row(const TokenTile& tile, int strip) const {
+    const int lane = int(threadIdx.x & 31), last = tile.rows - 1;
+    const i64 index = i64(tile.expert) * hidden + strip * kStripRows + lane / 4;
+    const i32* slots = sorted_slots + tile.first_row;
+    const int m = 2 * (lane & 3);
+    return {{row_exponents[index], row_exponents[index + 8]},
+            {load_raw_bias<kBias>(bias, index), load_raw_bias<kBias>(bias, index + 8)},
+            {slots[min(m, last)], slots[min(m + 1, last)]}};
+  }
+  __device__ void finish(const RawRow& raw, const TokenTile& tile, int strip, const float (&sums)[4]) const {
+    const int lane = int(threadIdx.x & 31), g = lane >> 2, t = lane & 3;
+    const float factors[2] = {row_factor(raw.exponents[0]), row_factor(raw.exponents[1])};
+    const float biases[2] = {bias_value<kBias>(raw.biases[0]), bias_value<kBias>(raw.biases[1])};
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      if (2 * t + i >= tile.rows) break;
+      u16* target = y + i64(raw.slots[i]) * hidden + strip * kStripRows + g;
+      target[0] = float_to_bf16(sums[i] * factors[0] + biases[0]);
+      target[8] = float_to_bf16(sums[i + 2] * factors[1] + biases[1]);
+    }
+  }
 };
 
 // y[slot, n] = W2 h + bias, not yet weighted.
@@ -51,6 +79,33 @@ __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 
   // the pipeline has waited for its own predecessor before it let this one start.
   stream_strips<S>(
       *reinterpret_cast<StreamShared<S>*>(stream_shared), tiles, scales, hidden / kStripRows, intermediate,
+      token_tiles, tile_counts + 1,
+      [&](const TokenTile& tile, int m) {
+        return m < tile.rows ? h + i64(tile.first_row + m) * intermediate : nullptr;
+      },
+      FinishDown<kBias>{row_exponents, bias, sorted_slots, y, hidden},
+      [] {
+        wait_for_predecessor();
+        let_successor_start();
+      });
+}
+
+// The same; the warps of a block go on apart.
+template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Bias kBias>
+__global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 1)
+    gemm2_stream_apart(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents, const void* bias,
+                 const i32* sorted_slots, const TokenTile* token_tiles, const i32* tile_counts, u16* y,
+                 int hidden, int intermediate) {
+  using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kHalf != 0>;
+#ifdef RTJIT_SMEM_BYTES
+  static_assert(sizeof(ApartShared<S>) == RTJIT_SMEM_BYTES);
+#endif
+  ApartShared<S>& shared = *reinterpret_cast<ApartShared<S>*>(stream_shared);
+  init_barriers(shared);
+  // The tile list and the weights do not come from the predecessor, GEMM1: every kernel before this one in
+  // the pipeline has waited for its own predecessor before it let this one start.
+  stream_strips_apart<S>(
+      shared, tiles, scales, hidden / kStripRows, intermediate,
       token_tiles, tile_counts + 1,
       [&](const TokenTile& tile, int m) {
         return m < tile.rows ? h + i64(tile.first_row + m) * intermediate : nullptr;

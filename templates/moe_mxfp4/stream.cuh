@@ -132,6 +132,7 @@ struct TokenPiece {
   }
 
   // sums += one strip's part * this piece. `half_last`: the last tile is a half one.
+  template <ScaleRegisters kScales = ScaleRegisters::two>
   __device__ void multiply(const u8* part, bool half_last, float (&sums)[S::kColumns][4]) const {
     const int lane = int(threadIdx.x & 31);
     const u8* scales = part + S::kTiles * kTileBytes;
@@ -140,8 +141,8 @@ struct TokenPiece {
     for (int j = 0; j < S::kTiles; ++j) {
       const LaneTile tile = load_lane_tile(part + j * kTileBytes, scales + j * kTileScaleBytes, lane,
                                            S::kHalf && j + 1 == S::kTiles && half_last);
-      multiply_group<0>(tile, j, sums);
-      multiply_group<1>(tile, j, odd);
+      multiply_group<0, kScales>(tile, j, sums);
+      multiply_group<1, kScales>(tile, j, odd);
     }
 #pragma unroll
     for (int c = 0; c < S::kColumns; ++c) {
@@ -151,10 +152,10 @@ struct TokenPiece {
   }
 
  private:
-  template <int kGroup>
+  template <int kGroup, ScaleRegisters kScales>
   __device__ void multiply_group(const LaneTile& tile, int j, float (&sums)[S::kColumns][4]) const {
     u32 left[2][4];
-    widen_group<kGroup>(tile, left);
+    widen_group<kGroup, kScales>(tile, left);
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
 #pragma unroll
