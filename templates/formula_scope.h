@@ -34,7 +34,8 @@ const std::vector<std::string>& target_names();
 std::vector<int64_t> target_values(const TargetFacts& target);
 
 FormulaScope problem_scope(const Template& tmpl);
-FormulaScope problem_and_target_scope(const Template& tmpl);  // packed buffers, template arguments of packing
+// Packed buffers, template arguments of packing, cases of verification.
+FormulaScope problem_and_target_scope(const Template& tmpl);
 FormulaScope shape_scope(const Template& tmpl, ArgumentSpec::Role role);
 FormulaScope workspace_scope(const Template& tmpl);
 FormulaScope pack_scope(const Template& tmpl);

@@ -170,20 +170,20 @@ struct Stage {
                                   // the last is the oracle
 };
 
-// Limits on errors of some problems: those for which the formula `when` is not 0.
+// Limits on errors of some problems on some targets: those for which the formula `when` is not 0.
 struct VerifyCase {
   std::string when;
   double max_rel_l2 = 0, max_err_per_rms = 0;
 };
 
 // How results are judged. Scaled-down problems keep the tails of the real ones. verify_spec()
-// (tuner/verify.h) gives the limits of a problem.
+// (tuner/verify.h) gives the limits of a problem on a target.
 struct VerifySpec {
   std::vector<std::string> outputs;  // argument names
   double max_rel_l2 = 0;             // ||out-ref|| / ||ref||
   double max_err_per_rms = 0;        // max|out-ref| / rms(ref)
   bool deterministic = true;         // repeated runs give the same bits
-  std::vector<VerifyCase> cases;     // the first that holds for a problem replaces the limits
+  std::vector<VerifyCase> cases;     // the first that holds replaces the limits
   KeyValues small;                   // problem key -> formula, for the emulator
 };
 

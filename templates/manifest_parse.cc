@@ -302,7 +302,7 @@ void ManifestParser::read_verify() {
     TableReader table(*entry, "[[verify.case]]", errors_);
     VerifyCase some;
     table.required_text("when");
-    some.when = formula(table, "when", problem_scope(template_), "");
+    some.when = formula(table, "when", problem_and_target_scope(template_), "");
     some.max_rel_l2 = limit(table, "max_rel_l2", verify.max_rel_l2);
     some.max_err_per_rms = limit(table, "max_err_per_rms", verify.max_err_per_rms);
     verify.cases.push_back(std::move(some));

@@ -246,7 +246,7 @@ PackResult ProblemRun::result_for(int64_t bucket) const {
   result.label = packed_.label;
   result.bucket = bucket;
   if (bucket == 0) return result;
-  const VerifySpec limits = verify_spec(*context_.tmpl, context_.problem);
+  const VerifySpec limits = verify_spec(*context_.tmpl, context_.problem, context_.facts);
   result.rel_l2_limit = limits.max_rel_l2;
   result.max_err_limit = limits.max_err_per_rms;
   return result;

@@ -55,7 +55,7 @@ Status Publisher::put_winner(Candidate* c, int64_t bucket, const Ranked& entry, 
   row.verified_on = judgement.verified_on;
   row.rel_l2 = judgement.outcome.rel_l2;
   row.max_err = judgement.outcome.max_err;
-  const VerifySpec limits = verify_spec(*context_.tmpl, context_.problem);
+  const VerifySpec limits = verify_spec(*context_.tmpl, context_.problem, context_.facts);
   row.rel_l2_limit = limits.max_rel_l2;
   row.max_err_limit = limits.max_err_per_rms;
   ledger_.put_now(std::move(row));

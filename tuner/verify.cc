@@ -142,7 +142,7 @@ Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<cons
     outcome.reason = fmt::format("{} ({})", reason, input.text());
     return outcome;
   };
-  const VerifySpec spec = verify_spec(bench_.tmpl(), bench_.problem());
+  const VerifySpec spec = verify_spec(bench_.tmpl(), bench_.problem(), bench_.facts());
   if (Status status = bench_.packed().repair(); !status) return status.error();
   for (const InputCase& input : cases) {
     candidate_running_ = false;
@@ -278,11 +278,13 @@ std::vector<InputCase> emulator_cases(const std::vector<int64_t>& sizes) {
   return cases;
 }
 
-VerifySpec verify_spec(const Template& tmpl, const Problem& problem) {
+VerifySpec verify_spec(const Template& tmpl, const Problem& problem, const TargetFacts& target) {
   VerifySpec spec = tmpl.verify;
   if (spec.cases.empty()) return spec;
   std::vector<int64_t> values;
-  const SymbolTable symbols = problem_symbols(tmpl, problem, &values);
+  SymbolTable symbols = problem_symbols(tmpl, problem, &values);
+  for (const std::string& name : target_names()) symbols.add(name);
+  for (int64_t value : target_values(target)) values.push_back(value);
   for (const VerifyCase& some : spec.cases) {
     const auto when = Formula::parse(some.when, symbols);
     if (!when || when->evaluate(values).value_or(0) == 0) continue;

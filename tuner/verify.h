@@ -88,8 +88,9 @@ std::vector<InputCase> device_cases(const Template& tmpl, int64_t bucket);
 // Cheap cases for the emulator: one per size, patterns in turn.
 std::vector<InputCase> emulator_cases(const std::vector<int64_t>& sizes);
 
-// How results of this problem are judged: Template::verify with the limits of the first case that holds.
-VerifySpec verify_spec(const Template& tmpl, const Problem& problem);
+// How results of this problem on this target are judged: Template::verify with the limits of the first case
+// that holds.
+VerifySpec verify_spec(const Template& tmpl, const Problem& problem, const TargetFacts& target);
 
 // The problem scaled down by Template::verify.small, for the emulator; the problem itself without such
 // formulas.

@@ -54,6 +54,7 @@ class Workbench {
   Device& device() { return device_; }
   const Template& tmpl() const { return *tmpl_; }
   const Problem& problem() const { return problem_; }
+  const TargetFacts& facts() const { return facts_; }
   GuardedMemory& packed() { return packed_; }
   PartTimes& times() { return times_; }  // of whatever is done on this bench
   // The same weights packed once more, by other kernels than packed() was.

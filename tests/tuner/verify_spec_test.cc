@@ -1,6 +1,7 @@
 // The limits on errors that a problem is judged by.
 #include <gtest/gtest.h>
 
+#include "compiler/target.h"
 #include "templates/registry.h"
 #include "tuner/verify.h"
 
@@ -15,15 +16,20 @@ TEST(VerifySpec, HasTheLimitsOfTheFirstCaseThatHolds) {
     return *make_problem(
         tmpl, *parse_key_values("hidden=2880,intermediate=2880,experts=32,top_k=4,activations=" + more));
   };
-  EXPECT_EQ(verify_spec(tmpl, problem("bf16")).max_err_per_rms, 5e-2);
-  EXPECT_EQ(verify_spec(tmpl, problem("mxfp8")).max_err_per_rms, 0.25);
-  EXPECT_EQ(verify_spec(tmpl, problem("mxfp8")).max_rel_l2, 6e-3);
+  const auto on = [](const char* target) { return Target::parse(target)->facts(); };
+  EXPECT_EQ(verify_spec(tmpl, problem("bf16"), on("sm_90a")).max_err_per_rms, 5e-2);
+  EXPECT_EQ(verify_spec(tmpl, problem("mxfp8"), on("sm_90a")).max_err_per_rms, 0.25);
+  EXPECT_EQ(verify_spec(tmpl, problem("mxfp8"), on("sm_90a")).max_rel_l2, 6e-3);
+  for (const char* target : {"sm_80", "sm_89", "sm_100a", "sm_120a", "sm_121"}) {
+    EXPECT_EQ(verify_spec(tmpl, problem("mxfp8"), on(target)).max_err_per_rms, 5e-2) << target;
+  }
 
   tmpl.verify.cases = {{"hidden / (experts - 32) > 0", 1, 1},  // no number: it does not hold
                        {"hidden > 3000", 2, 2},
+                       {"hidden > 2000 && target.smem_per_block < 200000", 6, 6},
                        {"hidden > 2000", 3, 4},
                        {"1", 5, 5}};
-  const VerifySpec spec = verify_spec(tmpl, problem("bf16"));
+  const VerifySpec spec = verify_spec(tmpl, problem("bf16"), on("sm_90a"));
   EXPECT_EQ(spec.max_rel_l2, 3);
   EXPECT_EQ(spec.max_err_per_rms, 4);
   EXPECT_EQ(spec.outputs, tmpl.verify.outputs);

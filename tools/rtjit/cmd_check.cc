@@ -143,7 +143,7 @@ int run(const CheckOptions& options) {
     progress.update("checking configs", static_cast<int64_t>(results.size()), total);
   }
   progress.end();
-  const VerifySpec judging = verify_spec(*scope.tmpl, scope.problem);
+  const VerifySpec judging = verify_spec(*scope.tmpl, scope.problem, scope.facts);
   if (options.scope.json) {
     nlohmann::json out = nlohmann::json::array();
     for (const Checked& checked : results) {
