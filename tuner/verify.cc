@@ -1,6 +1,7 @@
 #include "tuner/verify.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 #include "templates/formula_scope.h"
@@ -11,7 +12,6 @@ namespace {
 
 constexpr uint8_t kPoison[] = {0xFF, 0x00, 0x5A};
 constexpr int64_t kChunkBytes = 64 << 20;
-constexpr size_t kMaxPrepared = 6;  // as many as device_cases(); large sizes take memory
 
 // Patterns of choices, see tuner/inputs.h.
 constexpr int kUniform = 0, kAllTheSame = 1, kSomeInvalid = 2, kSkewed = 3;
@@ -91,6 +91,19 @@ void Verifier::forget() {
   prepared_.clear();
 }
 
+void Verifier::keep_only(std::span<const InputCase> cases) {
+  std::set<std::string> kept;
+  for (const InputCase& input : cases) kept.insert(input.text());
+  for (auto at = prepared_.begin(); at != prepared_.end();) {
+    if (kept.contains(at->first)) {
+      ++at;
+      continue;
+    }
+    spare_.push_back(std::move(at->second.reference));
+    at = prepared_.erase(at);
+  }
+}
+
 // What the guard zones of all that the pipeline could reach show; "" where they are whole.
 Result<std::string> Verifier::damage_after(const Prepared& prepared, const GuardedMemory& workspace) {
   const PartTimes::Span span = bench_.times().span("guard zones");
@@ -106,7 +119,6 @@ Result<std::string> Verifier::damage_after(const Prepared& prepared, const Guard
 Result<Verifier::Prepared*> Verifier::prepare(const InputCase& input) {
   std::string name = input.text();
   if (auto found = prepared_.find(name); found != prepared_.end()) return &found->second;
-  if (prepared_.size() >= kMaxPrepared) forget();
   auto arguments = [&] {
     const PartTimes::Span span = bench_.times().span("inputs");
     return DeviceArguments::create(bench_.device(), oracle_.plan(), bench_.problem(),
@@ -127,6 +139,7 @@ Result<Verifier::Prepared*> Verifier::prepare(const InputCase& input) {
 
 Status Verifier::prepare(std::span<const InputCase> cases) {
   candidate_running_ = false;
+  keep_only(cases);
   for (const InputCase& input : cases) {
     if (auto prepared = prepare(input); !prepared) return prepared.error();
   }
@@ -144,6 +157,7 @@ Result<VerifyOutcome> Verifier::verify(const Pipeline& candidate, std::span<cons
   };
   const VerifySpec spec = verify_spec(bench_.tmpl(), bench_.problem(), bench_.facts());
   if (Status status = bench_.packed().repair(); !status) return status.error();
+  keep_only(cases);
   for (const InputCase& input : cases) {
     candidate_running_ = false;
     auto prepared = prepare(input);

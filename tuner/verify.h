@@ -49,8 +49,9 @@ class Verifier {
   // Packs the weights again with other kernels: they must give the very bytes that the bench packed. An Error
   // as verify() has it.
   Result<VerifyOutcome> verify_packing(std::shared_ptr<const Binary> pack_binary);
-  // Runs the oracle for the cases (at most six are kept), so that a later Error of verify() is not the
-  // oracle's.
+  // Runs the oracle for the cases, so that a later Error of verify() is not the oracle's. What it gave is
+  // kept for the cases that the next call has too: large sizes take memory, and neighbouring buckets share
+  // cases.
   Status prepare(std::span<const InputCase> cases);
   // Whether the last Error came while the candidate's own launches were running.
   bool candidate_running() const { return candidate_running_; }
@@ -61,7 +62,8 @@ class Verifier {
     OutputBytes reference;
   };
   Result<Prepared*> prepare(const InputCase& input);
-  void forget();  // all that is prepared
+  void keep_only(std::span<const InputCase> cases);  // of what is prepared
+  void forget();                                     // all that is prepared
   // `part`: of the time, see Workbench::times().
   Status run(const Pipeline& pipeline, Prepared& prepared, GuardedMemory& workspace, uint8_t poison,
              const char* part, OutputBytes* outputs);
