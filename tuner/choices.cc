@@ -62,4 +62,16 @@ Result<std::vector<std::shared_ptr<const Binary>>> compile_choices(const SearchC
   return compiled;
 }
 
+Result<std::shared_ptr<const Binary>> packing_binary(const SearchContext& context, BinarySource& binaries,
+                                                     const TuneLimits& limits, const std::string& compiler) {
+  auto pack = pack_compile_request(context, limits.compile_limit);
+  if (!pack) return pack.error();
+  if (!pack->has_value()) return std::shared_ptr<const Binary>();
+  auto outcome = binaries.get(**pack, compiler);
+  if (!outcome) return outcome.error();
+  if (outcome->binary) return outcome->binary;
+  return make_error(ErrorCode::compile_failed, "{}: the kernels that pack weights do not compile for {}: {}",
+                    context.tmpl->name, context.target.name(), outcome->reject.reason);
+}
+
 }  // namespace rtjit

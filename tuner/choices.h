@@ -28,4 +28,9 @@ Result<std::vector<std::shared_ptr<const Binary>>> compile_choices(const SearchC
                                                                    const TuneLimits& limits,
                                                                    std::string* obstacle);
 
+// The kernels that pack weights; null when the template packs none. `compiler`: see BinarySource::get().
+Result<std::shared_ptr<const Binary>> packing_binary(const SearchContext& context, BinarySource& binaries,
+                                                     const TuneLimits& limits,
+                                                     const std::string& compiler = "");
+
 }  // namespace rtjit

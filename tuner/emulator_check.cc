@@ -36,19 +36,10 @@ Result<std::unique_ptr<EmulatorCheck>> EmulatorCheck::create(const SearchContext
   if (!compiled) return compiled.error();
   if (!obstacle.empty()) return make_error(ErrorCode::unsupported, "the oracle: {}", obstacle);
 
-  std::shared_ptr<const Binary> pack_binary;
-  auto pack = pack_compile_request(check->small_, limits.compile_limit);
-  if (!pack) return pack.error();
-  if (pack->has_value()) {
-    auto outcome = binaries.get(**pack);
-    if (!outcome) return outcome.error();
-    if (!outcome->binary) {
-      return make_error(ErrorCode::compile_failed, "weight packing: {}", outcome->reject.reason);
-    }
-    pack_binary = outcome->binary;
-  }
+  auto pack_binary = packing_binary(check->small_, binaries, limits);
+  if (!pack_binary) return pack_binary.error();
   auto bench = Workbench::create(*check->device_, context.tmpl, check->small_.problem, context.facts,
-                                 std::move(pack_binary), *choices);
+                                 std::move(*pack_binary), *choices);
   if (!bench) return bench.error();
   check->bench_ = std::move(*bench);
   auto oracle = check->bench_->pipeline(*choices, *compiled);

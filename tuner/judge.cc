@@ -63,34 +63,11 @@ Status Judge::start_worker() {
   if (request_.worker_command.empty()) {
     return make_error(ErrorCode::invalid_argument, "measuring needs a worker command; none was given");
   }
-  WorkerSetup setup;
-  setup.command = request_.worker_command;
-  setup.template_folders = request_.template_folders;
-  setup.tmpl = request_.tmpl;
-  setup.problem = request_.problem;
-  setup.device_ordinal = request_.device->ordinal;
-  setup.l2_bytes = request_.device->l2_bytes;
-  setup.candidate_limit = request_.limits.candidate_limit;
-  setup.cancel = request_.cancel;
-  auto choices = oracle_choices(context_, context_.tmpl->buckets.front());
-  if (!choices) return choices.error();
-  setup.oracle.choices = std::move(*choices);
-  auto pack = pack_compile_request(context_, request_.limits.compile_limit);
-  if (!pack) return pack.error();
-  if (pack->has_value()) {
-    auto outcome = binaries_.get(**pack, compiler());
-    if (!outcome) return outcome.error();
-    if (!outcome->binary) {
-      return make_error(ErrorCode::compile_failed, "weight packing: {}", outcome->reject.reason);
-    }
-    setup.pack_binary = outcome->binary;
-  }
-  auto probe = binaries_.get(probe_request(request_.target, request_.limits.compile_limit), compiler());
-  if (!probe) return probe.error();
-  if (!probe->binary)
-    return make_error(ErrorCode::compile_failed, "the probe kernel: {}", probe->reject.reason);
-  setup.probe = probe->binary;
-  auto client = WorkerClient::create(std::move(setup));
+  const WorkerRun run{request_.worker_command, request_.template_folders, *request_.device,
+                      request_.limits,         request_.cancel,           compiler()};
+  auto setup = make_worker_setup(context_, binaries_, run);
+  if (!setup) return setup.error();
+  auto client = WorkerClient::create(std::move(*setup));
   if (!client) return client.error();
   worker_ = std::move(*client);
   return {};

@@ -11,7 +11,7 @@
 #include "tuner/candidates.h"
 #include "tuner/emulator_check.h"
 #include "tuner/session.h"
-#include "tuner/worker_client.h"
+#include "tuner/worker_setup.h"
 
 namespace rtjit {
 

@@ -6,12 +6,11 @@
 
 #include "base/text.h"
 #include "cache/contents.h"
-#include "runtime/probe_kernel.h"
 #include "runtime/stage_options.h"
 #include "tuner/choices.h"
 #include "tuner/pack_check.h"
 #include "tuner/verify.h"
-#include "tuner/worker_client.h"
+#include "tuner/worker_setup.h"
 
 namespace rtjit {
 namespace {
@@ -201,42 +200,17 @@ Result<PipelineSpec> ProblemRun::pipeline_of(const ServedBucket& served,
 }
 
 Result<std::unique_ptr<WorkerClient>> ProblemRun::start_worker() {
-  WorkerSetup setup;
-  setup.command = run_.worker_command;
-  setup.template_folders = run_.template_folders;
-  setup.tmpl = context_.tmpl;
-  setup.problem = context_.problem;
-  setup.device_ordinal = run_.device.ordinal;
-  setup.l2_bytes = run_.device.l2_bytes;
-  setup.candidate_limit = run_.limits.candidate_limit;
-  setup.oracle_limit = run_.oracle_limit;
-  setup.cancel = run_.cancel;
-  auto choices = oracle_choices(context_, context_.tmpl->buckets.front());
-  if (!choices) return choices.error();
+  const WorkerRun worker{run_.worker_command, run_.template_folders, run_.device,
+                         run_.limits,         run_.cancel,           ""};
+  auto setup = make_worker_setup(context_, compiled_here_, worker);
+  if (!setup) return setup.error();
+  setup->oracle_limit = run_.oracle_limit;
   std::string obstacle;
-  auto compiled = compile_choices(context_, *choices, compiled_here_, run_.limits, &obstacle);
+  auto compiled = compile_choices(context_, setup->oracle.choices, compiled_here_, run_.limits, &obstacle);
   if (!compiled) return compiled.error().with_context("the oracle");
   if (!obstacle.empty()) return make_error(ErrorCode::unsupported, "the oracle: {}", obstacle);
-  setup.oracle.choices = std::move(*choices);
-  setup.oracle.binaries = std::move(*compiled);
-  const auto compile = [&](const CompileRequest& request,
-                           const char* what) -> Result<std::shared_ptr<const Binary>> {
-    auto outcome = compiled_here_.get(request);
-    if (!outcome) return outcome.error();
-    if (outcome->binary) return outcome->binary;
-    return make_error(ErrorCode::compile_failed, "{}: {}", what, outcome->reject.reason);
-  };
-  auto pack = pack_compile_request(context_, run_.limits.compile_limit);
-  if (!pack) return pack.error();
-  if (pack->has_value()) {
-    auto binary = compile(**pack, "weight packing");
-    if (!binary) return binary.error();
-    setup.pack_binary = std::move(*binary);
-  }
-  auto probe = compile(probe_request(context_.target, run_.limits.compile_limit), "the probe kernel");
-  if (!probe) return probe.error();
-  setup.probe = std::move(*probe);
-  return WorkerClient::create(std::move(setup));
+  setup->oracle.binaries = std::move(*compiled);
+  return WorkerClient::create(std::move(*setup));
 }
 
 PackResult ProblemRun::result_for(int64_t bucket) const {

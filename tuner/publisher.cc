@@ -1,5 +1,6 @@
 #include "tuner/publisher.h"
 
+#include "tuner/choices.h"
 #include "tuner/verify.h"
 
 namespace rtjit {
@@ -24,17 +25,9 @@ Status Publisher::put_binary(Candidate* c) {
 }
 
 Status Publisher::put_packing(const std::string& compiler) {
-  auto pack = pack_compile_request(context_, limits_.compile_limit);
-  if (!pack) return pack.error();
-  if (!pack->has_value()) return {};
-  auto outcome = binaries_.get(**pack, compiler);
-  if (!outcome) return outcome.error();
-  if (!outcome->binary) {
-    return make_error(ErrorCode::compile_failed,
-                      "{}: the kernels that pack weights do not compile for {}: {}", context_.tmpl->name,
-                      context_.target.name(), outcome->reject.reason);
-  }
-  ledger_.put_binary(*outcome->binary, context_.tmpl->name + ".pack");
+  auto binary = packing_binary(context_, binaries_, limits_, compiler);
+  if (!binary) return binary.error();
+  if (*binary) ledger_.put_binary(**binary, context_.tmpl->name + ".pack");
   return {};
 }
 
