@@ -34,20 +34,8 @@ export XDG_CACHE_HOME="$WORK/xdg" RTJIT_TEST_DB="$WORK/tests.db" RTJIT_REQUIRE_D
 DB="$OUT/tuned.db"
 chmod +x "$BIN/rtjit" "$BIN/test_device" "$BIN/cache_only" 2>/dev/null
 SANITIZER=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
-FAILED=0
-: > "$OUT/steps.txt"
-
-# step NAME LIMIT COMMAND...: runs it, keeps its output, notes its exit code and time.
-step() {
-  name=$1 limit=$2
-  shift 2
-  begin=$(date +%s)
-  timeout "$limit" "$@" > "$OUT/$name.out" 2> "$OUT/$name.log"
-  code=$?
-  echo "$name exit $code, $(($(date +%s) - begin)) s" | tee -a "$OUT/steps.txt"
-  return $code
-}
-count() { [ "$1" -eq 0 ] || FAILED=$((FAILED + 1)); }
+# shellcheck source=steps.sh
+. "$(dirname "$0")/steps.sh"
 
 for what in $STEPS; do
   case $what in
@@ -192,17 +180,7 @@ PYTHON
     # shellcheck disable=SC2086
     python3 "$(dirname "$0")/retune_table.py" $RETUNED
   fi
-  for file in "$OUT"/cache_only_*.out; do
-    [ -f "$file" ] || continue
-    echo "== $(basename "$file" .out)"
-    cat "$file"
-  done
-  for log in "$OUT"/*.log; do
-    [ -s "$log" ] || continue
-    echo "== last lines of $(basename "$log")"
-    tail -n 4 "$log" | cut -c 1-300
-  done
-  echo "== $FAILED steps failed"
+  end_of_summary "$OUT"/cache_only_*.out
 } > "$OUT/summary.txt" 2>&1
 cat "$OUT/summary.txt"
 exit "$FAILED"

@@ -41,20 +41,8 @@ export XDG_CACHE_HOME="$WORK/xdg" RTJIT_CACHE="$WORK/cache.db" TORCHINDUCTOR_CAC
   TRITON_CACHE_DIR="$WORK/triton" TORCHINDUCTOR_COMPILE_THREADS=1 HF_HUB_OFFLINE=1
 [ -z "${DB:-}" ] || cp "$DB" "$RTJIT_CACHE" || exit 2
 export RTJIT_REQUIRE_DEVICE=1 RTJIT_SOURCE_DIR="$TREE" RTJIT_BINARY_DIR="$BIN" RTJIT_REAL_LIBRARY="${RTJIT_LIBRARY:-}"
-FAILED=0
-: > "$OUT/steps.txt"
-
-# step NAME LIMIT COMMAND...: runs it, keeps its output, notes its exit code and time.
-step() {
-  name=$1 limit=$2
-  shift 2
-  begin=$(date +%s)
-  timeout -k 5 "$limit" "$@" > "$OUT/$name.out" 2> "$OUT/$name.log"
-  code=$?
-  echo "$name exit $code, $(($(date +%s) - begin)) s" | tee -a "$OUT/steps.txt"
-  return $code
-}
-count() { [ "$1" -eq 0 ] || FAILED=$((FAILED + 1)); }
+# shellcheck source=steps.sh
+. "$(dirname "$0")/steps.sh"
 # tests NAME LIMIT FILE...: in one process, so that PyTorch is imported and kernels are compiled once.
 tests() {
   suite=$1 limit=$2
@@ -146,17 +134,7 @@ for phase in ("decode", "prefill"):
         print(f"{phase:8} a layer's experts in a CUDA graph {1e3 * old:.1f} -> {1e3 * new:.1f} us ({old / new:.2f}x)")
 PYTHON
   done
-  for file in "$OUT"/first_*.out "$OUT"/host.out; do
-    [ -f "$file" ] || continue
-    echo "== $(basename "$file" .out)"
-    cat "$file"
-  done
-  for log in "$OUT"/*.log; do
-    [ -s "$log" ] || continue
-    echo "== last lines of $(basename "$log")"
-    tail -n 4 "$log" | cut -c 1-300
-  done
-  echo "== $FAILED steps failed"
+  end_of_summary "$OUT"/first_*.out "$OUT"/host.out
 } > "$OUT/summary.txt" 2>&1
 cat "$OUT/summary.txt"
 exit "$FAILED"
