@@ -124,6 +124,13 @@ GateResult load_gate(const VariantFacts& facts, const CompiledFacts& compiled, c
                       with_thousands(limits.smem_per_sm))};
 }
 
+int registers_limit(int64_t threads, const TargetLimits& limits) {
+  const int64_t warps = std::max<int64_t>(round_up(threads, kWarp) / kWarp, 1);
+  const int64_t units = limits.registers_per_block / warps / limits.register_unit_per_warp;
+  return static_cast<int>(
+      std::min<int64_t>(units * limits.register_unit_per_warp / kWarp, limits.registers_per_thread));
+}
+
 int blocks_per_sm(int64_t threads, int registers, int64_t smem, const TargetLimits& limits) {
   if (threads <= 0) return 0;
   int64_t blocks = limits.blocks_per_sm;

@@ -48,6 +48,10 @@ CompiledFacts compiled_facts(const Binary& binary);
 GateResult load_gate(const VariantFacts& facts, const CompiledFacts& compiled, const TargetLimits& limits,
                      int64_t max_spill_bytes);
 
+// Registers that each thread of such a block may have at most: as many as the block's warps can be given in
+// whole allocation units, and no more than the instruction set can name.
+int registers_limit(int64_t threads, const TargetLimits& limits);
+
 // Blocks that fit one SM at once by threads, registers, shared memory and the block limit; 0 = does not fit.
 int blocks_per_sm(int64_t threads, int registers, int64_t smem, const TargetLimits& limits);
 

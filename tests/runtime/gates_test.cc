@@ -153,5 +153,43 @@ TEST(Occupancy, TakesTheScarcestResource) {
   EXPECT_EQ(blocks_per_sm(0, 16, 0, limits), 0);
 }
 
+// 100 KB per SM, of which each block costs 1 KB more than it asks for; a block may ask for 99 KB.
+TEST(Occupancy, OfSmallSharedMemoryByHand) {
+  for (const char* name : {"sm_120a", "sm_121a"}) {
+    const TargetLimits limits = target(name).limits();
+    EXPECT_EQ(limits.smem_per_block, 101376);
+    EXPECT_EQ(limits.smem_per_sm, 102400);
+    EXPECT_EQ(blocks_per_sm(128, 128, 101376, limits), 1);  // 101,376 + 1,024 = 102,400
+    EXPECT_EQ(blocks_per_sm(128, 128, 101377, limits), 0);
+    EXPECT_EQ(blocks_per_sm(128, 128, 50176, limits), 2);  // 2 x (50,176 + 1,024) = 102,400
+    EXPECT_EQ(blocks_per_sm(128, 128, 50177, limits), 1);
+    EXPECT_EQ(blocks_per_sm(128, 128, 33109, limits), 3);  // 3 x (33,109 + 1,024) = 102,399
+    EXPECT_EQ(blocks_per_sm(128, 128, 33110, limits), 2);  // 3 x (33,110 + 1,024) = 102,402
+    EXPECT_EQ(blocks_per_sm(128, 128, 0, limits), 4);      // registers: 65,536 / (128 x 128)
+    EXPECT_EQ(blocks_per_sm(128, 40, 0, limits), 12);      // threads: 1,536 / 128
+  }
+}
+
+TEST(Registers, LimitOfABlockByHand) {
+  const TargetLimits limits = target("sm_120a").limits();
+  EXPECT_EQ(registers_limit(32, limits), 255);   // what the instruction set can name
+  EXPECT_EQ(registers_limit(256, limits), 255);  // 65,536 / 256 = 256
+  EXPECT_EQ(registers_limit(257, limits), 224);  // 9 warps: 65,536 / 9 / 256 = 28 units of 8
+  EXPECT_EQ(registers_limit(288, limits), 224);
+  EXPECT_EQ(registers_limit(384, limits), 168);  // 12 warps: 21 units
+  EXPECT_EQ(registers_limit(512, limits), 128);
+  EXPECT_EQ(registers_limit(1024, limits), 64);
+}
+
+// The gate rejects just what exceeds the limit.
+TEST(Registers, LimitAndGateAgree) {
+  const TargetLimits limits = target("sm_90a").limits();
+  for (int threads = 32; threads <= 1024; threads += 32) {
+    const int limit = registers_limit(threads, limits);
+    EXPECT_TRUE(load_gate(facts(threads, 0), compiled(limit), limits, 0).ok()) << threads;
+    EXPECT_FALSE(load_gate(facts(threads, 0), compiled(limit + 1), limits, 0).ok()) << threads;
+  }
+}
+
 }  // namespace
 }  // namespace rtjit
