@@ -39,6 +39,7 @@ Status check_key(const std::string& template_name, const std::string& template_h
 const char* to_string(Verdict verdict) { return kVerdicts[static_cast<int>(verdict)]; }
 const char* to_string(Knowledge knowledge) { return kKnowledge[static_cast<int>(knowledge)]; }
 std::optional<Verdict> parse_verdict(std::string_view text) { return parse_name<Verdict>(kVerdicts, text); }
+std::vector<std::string> verdict_names() { return {std::begin(kVerdicts), std::end(kVerdicts)}; }
 std::optional<Knowledge> parse_knowledge(std::string_view text) {
   return parse_name<Knowledge>(kKnowledge, text);
 }

@@ -29,6 +29,7 @@ enum class Verdict {
 };
 const char* to_string(Verdict verdict);
 std::optional<Verdict> parse_verdict(std::string_view text);
+std::vector<std::string> verdict_names();
 
 // How a time came about. Ordered: a later one is better knowledge.
 enum class Knowledge { none, predicted, measured };

@@ -5,11 +5,22 @@
 #include "tuner/binary_source.h"
 #include "tuner/compile_queue.h"
 #include "tuner/ledger.h"
+#include "tuner/rejections.h"
 
 namespace rtjit {
 namespace {
 
-// The gate that most configs fell at, for the sentence about a variant without survivors.
+// What keeps every config of the variant from running; "" = not the same everywhere.
+std::string reason_of_all(const StageSpace& space, const Variant& variant) {
+  std::vector<std::string> sentences;
+  for (const Candidate& c : space.candidates) {
+    if (c.variant == &variant) sentences.push_back(c.gate.reason);
+  }
+  return shared_reason(sentences);
+}
+
+// The gate that most configs fell at, for the sentence about a variant without survivors that fell for many
+// reasons.
 std::string common_reason(const StageSpace& space, const Variant& variant) {
   std::map<Verdict, int> counts;
   for (const Candidate& c : space.candidates) {
@@ -30,7 +41,7 @@ std::string common_reason(const StageSpace& space, const Variant& variant) {
                      to_string(most->first), plainest->gate.reason);
 }
 
-void add_notes(const StageSpace& space, const Target& target, std::vector<ExplainNote>* notes) {
+void add_notes(const StageSpace& space, const ProblemScope& scope, std::vector<ExplainNote>* notes) {
   auto survivors = [&](const Variant& variant) {
     return std::count_if(space.candidates.begin(), space.candidates.end(),
                          [&](const Candidate& c) { return c.variant == &variant && c.gate.ok(); });
@@ -40,13 +51,19 @@ void add_notes(const StageSpace& space, const Target& target, std::vector<Explai
     if (serving.empty() && survivors(variant) > 0) serving = variant.name;
   }
   for (const Variant& variant : space.stage->variants) {
-    if (survivors(variant) > 0) continue;
+    const bool asked = std::any_of(space.candidates.begin(), space.candidates.end(), [&](const Candidate& c) {
+      return c.variant == &variant && scope.filter.matches(space.stage->name, variant.name, c.config);
+    });
+    if (!asked || survivors(variant) > 0) continue;
     std::string then = serving.empty() ? "no variant of this stage can serve"
                                        : fmt::format("variant {} serves instead", serving);
-    const Result<bool> matches = target.matches(variant.targets);
-    notes->push_back({space.stage->name, variant.name, serving, matches && !*matches,
-                      fmt::format("stage {}: no config of variant {} survives ({}); {}", space.stage->name,
-                                  variant.name, common_reason(space, variant), then)});
+    const Result<bool> matches = scope.target.matches(variant.targets);
+    std::string reason = reason_of_all(space, variant);
+    std::string text =
+        fmt::format("stage {}: no config of variant {} survives ({}); {}", space.stage->name, variant.name,
+                    reason.empty() ? common_reason(space, variant) : reason, then);
+    notes->push_back(
+        {space.stage->name, variant.name, serving, matches && !*matches, std::move(reason), std::move(text)});
   }
 }
 
@@ -63,10 +80,15 @@ ExplainEntry make_entry(const SearchContext& context, const Candidate& c, int64_
   entry.registers_compiled = c.compiled_known && c.compiled.registers > 0;
   entry.registers =
       entry.registers_compiled ? c.compiled.registers : static_cast<int>(c.facts.predicted_registers);
+  entry.registers_limit = registers_limit(c.facts.threads, context.gpu.limits);
   entry.threads = c.facts.threads;
   entry.stack = c.compiled.stack;
   entry.spills = c.compiled.spills;
-  entry.blocks_per_sm = c.gate.ok() ? c.occupancy : 0;
+  if (c.gate.ok() && c.occupancy > 0) {
+    entry.blocks_per_sm = c.occupancy;
+  } else if (c.gate.ok() && entry.registers > 0) {
+    entry.blocks_per_sm = blocks_per_sm(entry.threads, entry.registers, entry.smem_bytes, context.gpu.limits);
+  }
   entry.features = c.facts.features;
   if (c.gate.ok()) entry.predicted_us = predict_candidate(context, c, bucket).total_us;
   return entry;
@@ -161,7 +183,7 @@ Result<ExplainReport> explain(const ExplainRequest& request) {
       report.entries.push_back(std::move(entry));
     }
     compare_with_winner(context, *space, winner, ledger, report.bucket, &report.entries);
-    add_notes(*space, scope.target, &report.notes);
+    add_notes(*space, scope, &report.notes);
   }
   if (report.entries.empty() && !scope.filter.empty()) {
     return make_error(ErrorCode::not_found, "no config of {} matches --config; all are listed without it",

@@ -595,6 +595,11 @@ TEST_F(SessionTest, ExplainListsEveryConfigWithItsSource) {
   EXPECT_EQ(before->entries[0].source, VerdictSource::static_gate);
   EXPECT_FALSE(before->entries[0].registers_compiled);
   EXPECT_EQ(before->entries[0].registers, 18);
+  EXPECT_EQ(before->entries[0].registers_limit, 255);
+  EXPECT_EQ(before->entries[0].registers_left(), 237);
+  EXPECT_EQ(before->entries[0].smem_left(), 232448);
+  EXPECT_EQ(before->entries[0].blocks_per_sm, 32) << "2,048 threads of 64, by the predicted registers";
+  EXPECT_EQ(before->entries[15].blocks_per_sm, 0);
   EXPECT_EQ(before->entries[15].verdict, Verdict::constraint);
   EXPECT_EQ(before->entries[16].variant, "reference");
 
