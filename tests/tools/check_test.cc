@@ -68,15 +68,23 @@ TEST_F(CheckCommand, RunsTheConfigsThatAreNamed) {
 TEST_F(CheckCommand, FailsWhenOneConfigIsWrong) {
   const std::string folder =
       broken_template("if (i < n) out[i] = fmaf(a, x[i], y[i]) + (kItems == 8 && i == 999 ? 1.0f : 0.0f);");
+  std::ofstream(folder + "/template.toml", std::ios::app)
+      << "\n[[verify.case]]\nwhen = \"target.cc == 121\"\nmax_rel_l2 = 2.5e-2\nmax_err_per_rms = 2.5e-1\n";
   const auto outcome = run(check(folder, {"--config", "variant=unrolled,block=64", "--json"}));
   EXPECT_EQ(outcome.exit.code, 1);
   const auto results = nlohmann::json::parse(outcome.output);
   ASSERT_EQ(results.size(), 4u);
-  for (const auto& result : results)
+  for (const auto& result : results) {
     EXPECT_EQ(result["verdict"], result["config"]["items"] == 8 ? "wrong" : "ok") << result;
+    EXPECT_EQ(result["max_err_limit"], 2.5e-1);
+    if (result["verdict"] == "wrong") {
+      EXPECT_NE(result["reason"].get<std::string>().find("limit 2.50e-01"), std::string::npos) << result;
+    }
+  }
   const auto table = run(check(folder, {"--config", "variant=unrolled,block=64"}));
   EXPECT_EQ(table.exit.code, 1);
   EXPECT_NE(table.output.find("wrong"), std::string::npos);
+  EXPECT_NE(table.output.find("(limits 2.5e-02 and 2.5e-01)"), std::string::npos) << table.output;
   EXPECT_EQ(run(check(folder, {"--config", "variant=unrolled,block=64,items=1"})).exit.code, 0);
 }
 

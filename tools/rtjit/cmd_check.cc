@@ -75,7 +75,7 @@ void print(const std::vector<Checked>& results, const Template& tmpl, const Veri
                fmt::to_string(outcome.compared), fmt::to_string(outcome.different), error(outcome.rel_l2),
                error(outcome.max_err), outcome.reason});
   }
-  fmt::print("{} on the emulator as {} (limits {:.0e} and {:.0e})\n", tmpl.name, target.name(),
+  fmt::print("{} on the emulator as {} (limits {:.1e} and {:.1e})\n", tmpl.name, target.name(),
              limits.max_rel_l2, limits.max_err_per_rms);
   if (!results.empty()) fmt::print("{}\n", results.front().result.verified_on);
   fmt::print("\n{}", table.render());
