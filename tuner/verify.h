@@ -88,7 +88,8 @@ std::vector<InputCase> device_cases(const Template& tmpl, int64_t bucket);
 // Cheap cases for the emulator: one per size, patterns in turn.
 std::vector<InputCase> emulator_cases(const std::vector<int64_t>& sizes);
 
-// How results of this problem are judged: Template::verify with the limits of the first case that holds.
+// How results of this problem are judged: Template::verify with the limits of the first case that holds, and
+// `deterministic` as it is for this problem.
 VerifySpec verify_spec(const Template& tmpl, const Problem& problem);
 
 // The problem scaled down by Template::verify.small, for the emulator; the problem itself without such
