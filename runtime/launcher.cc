@@ -108,12 +108,12 @@ Result<bool> Pipeline::begin(const BoundArguments& bound, DevicePtr workspace, i
 }
 
 Status Pipeline::launch(const BoundArguments& bound, DevicePtr workspace, int64_t workspace_bytes,
-                        DevicePtr packed, int64_t packed_bytes, StreamHandle stream, int only_stage) const {
+                        DevicePtr packed, int64_t packed_bytes, StreamHandle stream, StageSet stages) const {
   Frame frame;
   Result<bool> anything = begin(bound, workspace, workspace_bytes, packed, packed_bytes, &frame);
   if (!anything) return anything.error();
   for (size_t i = 0; *anything && i < kernels_.size(); ++i) {
-    if (only_stage >= 0 && plan_.launches()[i].stage != only_stage) continue;
+    if (!stages.has(plan_.launches()[i].stage)) continue;
     LaunchConfig config;
     Result<bool> launches = evaluate(static_cast<int>(i), &frame, &config);
     if (!launches) return launches.error();

@@ -65,11 +65,10 @@ class Pipeline {
 
   const LaunchPlan& plan() const { return plan_; }
 
-  // HOT. Launches every stage (or, with `only_stage` >= 0, that stage alone) on the stream. `workspace` and
-  // `packed` must have at least the bytes the plan asks for at these scalars; checked. Thread-safe: all state
-  // is on the stack.
+  // HOT. Launches the given stages, in order, on the stream. `workspace` and `packed` must have at least the
+  // bytes the plan asks for at these scalars; checked. Thread-safe: all state is on the stack.
   Status launch(const BoundArguments& bound, DevicePtr workspace, int64_t workspace_bytes, DevicePtr packed,
-                int64_t packed_bytes, StreamHandle stream, int only_stage = -1) const;
+                int64_t packed_bytes, StreamHandle stream, StageSet stages = StageSet::all()) const;
 
   // What launch() would do with these arguments, decided now. The pipeline must outlive the parts.
   Result<FrozenParts> freeze(const BoundArguments& bound, DevicePtr workspace, int64_t workspace_bytes,

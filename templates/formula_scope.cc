@@ -173,6 +173,16 @@ Result<Formula> parse_in_scope(std::string_view text, const FormulaScope& scope)
   return Formula::parse(text, scope.symbols);
 }
 
+SymbolTable problem_symbols(const Template& tmpl, const Problem& problem, std::vector<int64_t>* values) {
+  SymbolTable symbols;
+  define_formulas(tmpl.named_formulas, &symbols);
+  for (const auto& [key, value] : problem.values()) {
+    symbols.add(key);
+    values->push_back(formula_value(value));
+  }
+  return symbols;
+}
+
 const std::vector<std::string>& target_names() {
   static const std::vector<std::string> names = {
       "target.cc",       "target.major",          "target.smem_per_block",  "target.smem_per_sm",

@@ -29,6 +29,9 @@ Result<Formula> parse_in_scope(std::string_view text, const FormulaScope& scope)
 // Makes the names known in `symbols`.
 void define_formulas(const std::vector<NamedFormula>& formulas, SymbolTable* symbols);
 
+// What formulas over a problem see: its keys, with their values in `values`.
+SymbolTable problem_symbols(const Template& tmpl, const Problem& problem, std::vector<int64_t>* values);
+
 // "target.sm_count", ... and their values.
 const std::vector<std::string>& target_names();
 std::vector<int64_t> target_values(const TargetFacts& target);

@@ -23,6 +23,27 @@ struct TargetFacts {
   bool has_griddepcontrol = false;
 };
 
+// Some of a template's stages, by index.
+class StageSet {
+ public:
+  static StageSet all() { return StageSet(); }
+  static StageSet none() {
+    StageSet set;
+    set.all_ = false;
+    return set;
+  }
+  void add(int stage) { stages_ |= uint64_t{1} << stage; }
+  bool has(int stage) const { return all_ || (stages_ >> stage & 1) != 0; }
+
+ private:
+  bool all_ = true;
+  uint64_t stages_ = 0;  // not looked at where all are meant: packing is no stage
+};
+
+// What is timed when configs of a stage are compared: it, and what its Stage::timed_with says for this
+// problem.
+StageSet timed_stages(const Template& tmpl, int stage, const Problem& problem);
+
 // One argument of a kernel, where its value comes from.
 struct PlanArgument {
   enum class Kind { pointer, i32, i64, f32, tensor_map };
@@ -88,8 +109,9 @@ class LaunchPlan {
     Formula required = Formula::constant(1);
   };
   const std::vector<ArgumentShape>& argument_shapes() const { return argument_shapes_; }
-  // With `packing`: all that the packed bytes depend on besides the weights, read off the formulas of packing,
-  // of its arguments and of the packed buffers: problem keys and "target.*", in order, with their values.
+  // With `packing`: all that the packed bytes depend on besides the weights, read off the formulas of
+  // packing, of its arguments and of the packed buffers: problem keys and "target.*", in order, with their
+  // values.
   const KeyValues& packing_keys() const { return packing_keys_; }
 
   // Bytes of all buffers of one kind (256-byte aligned parts) with the bucket scalar at `value`; and each
@@ -147,6 +169,6 @@ struct WorkAmount {
   double bytes = 0, flops = 0;
 };
 Result<WorkAmount> evaluate_work(const Template& tmpl, const Stage& stage, const Problem& problem,
-                                int64_t value, const TargetFacts& target);
+                                 int64_t value, const TargetFacts& target);
 
 }  // namespace rtjit

@@ -161,9 +161,16 @@ struct Variant {
   std::shared_ptr<const VariantFormulas> formulas;  // all of the above, parsed; filled by parse_manifest
 };
 
+// A stage that is timed together with a tuned one, because configs of that one decide what it has to do.
+struct TimedWith {
+  std::string stage;
+  std::string when;  // formula over the problem; "" = always
+};
+
 struct Stage {
   std::string name, doc;
   bool tuned = false;
+  std::vector<TimedWith> timed_with;
   std::vector<NamedFormula> named_formulas;  // for all formulas of its variants
   WorkSpec work;
   std::vector<Variant> variants;  // tried in this order when there is no better knowledge; of a tuned stage
@@ -183,6 +190,7 @@ struct VerifySpec {
   double max_rel_l2 = 0;             // ||out-ref|| / ||ref||
   double max_err_per_rms = 0;        // max|out-ref| / rms(ref)
   bool deterministic = true;         // repeated runs give the same bits
+  std::string deterministic_when;    // formula over the problem; 0 = they need not; "" = always
   std::vector<VerifyCase> cases;     // the first that holds replaces the limits
   KeyValues small;                   // problem key -> formula, for the emulator
 };

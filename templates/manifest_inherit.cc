@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/text.h"
@@ -30,6 +32,26 @@ std::vector<TomlNode>* list(TomlNode& table, std::string_view key) {
   return node && node->kind == TomlNode::Kind::list ? &node->items : nullptr;
 }
 
+// Appends what the table `more` has to lists that were inherited. The error says what it may have.
+std::optional<std::pair<int, std::string>> append_more(TomlNode& variant, const TomlNode& from) {
+  TomlNode* found = variant.find("more");
+  if (!found) return std::nullopt;
+  const TomlNode more = std::move(*found);
+  std::erase_if(variant.entries, [](const auto& entry) { return entry.key == "more"; });
+  if (more.kind != TomlNode::Kind::table)
+    return std::pair(more.line, "more must be a table of lists: more = { constraint = [ ... ] }");
+  for (const auto& [key, added] : more.entries) {
+    std::vector<TomlNode>* items = list(variant, key);
+    if (added.kind != TomlNode::Kind::list || !items || !from.find(key)) {
+      return std::pair(
+          added.line,
+          fmt::format("more.{0}: it appends to a list that is inherited, and '{0}' is none", key));
+    }
+    items->insert(items->end(), added.items.begin(), added.items.end());
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Status inherit_variants(TomlNode* root, const ManifestFiles& files) {
@@ -54,6 +76,10 @@ Status inherit_variants(TomlNode* root, const ManifestFiles& files) {
         }
         std::erase_if(variant.entries, [](const auto& entry) { return entry.key == "like"; });
         complete(variant, *found->second);
+        if (auto wrong = append_more(variant, *found->second)) {
+          return make_error(ErrorCode::invalid_argument, "{}: [[stage.variant]] {}: {}",
+                            files.place(wrong->first), variant.text_of("name"), wrong->second);
+        }
       }
       before[name] = &variant;
     }

@@ -10,7 +10,8 @@
 namespace rtjit {
 
 // Completes each variant that has `like` from the variant it names, which stands before it in the tree:
-// tables key by key, lists and values where it has none of its own. The error has the file and the line.
+// tables key by key, lists and values where it has none of its own; `more` appends to lists. The error has
+// the file and the line.
 Status inherit_variants(TomlNode* root, const ManifestFiles& files);
 
 }  // namespace rtjit

@@ -308,6 +308,7 @@ void ManifestParser::read_verify() {
     verify.cases.push_back(std::move(some));
   }
   verify.deterministic = reader.boolean("deterministic", true);
+  verify.deterministic_when = formula(reader, "deterministic_when", problem_scope(template_), "");
   if (const TomlNode* small = reader.table("small")) {
     TableReader small_reader(*small, "[verify.small]", errors_);
     FormulaScope scope = problem_scope(template_);

@@ -51,6 +51,7 @@ class ManifestParser {
   void read_variant_names(TableReader& reader, const Stage& stage, Variant& variant);
   void read_stage(const TomlNode& node, Stage& stage);
   void read_work(TableReader& reader, Stage& stage);
+  void read_timed_with(TableReader& reader, Stage& stage);
   void read_variant(const TomlNode& node, Stage& stage, Variant& variant);
   void read_variant_formulas(TableReader& reader, Stage& stage, Variant& variant);
   void read_requirements(TableReader& reader, const Stage& stage, Variant& variant);

@@ -84,6 +84,7 @@ void ManifestParser::read_stage(const TomlNode& node, Stage& stage) {
   stage.doc = reader.text("doc");
   stage.tuned = reader.boolean("tuned", false);
   read_work(reader, stage);
+  read_timed_with(reader, stage);
   std::vector<const TomlNode*> variants = reader.tables("variant");
   if (variants.empty()) errors_.add(reader.line(), "{}: it has no [[stage.variant]]", reader.what());
   std::set<std::string> taken;
@@ -101,6 +102,29 @@ void ManifestParser::read_work(TableReader& reader, Stage& stage) {
   FormulaScope scope = variant_scope(template_, stage, Variant(), VariantScope::bucket);
   stage.work.bytes = formula(work, "bytes", scope, "");
   stage.work.flops = formula(work, "flops", scope, "");
+}
+
+void ManifestParser::read_timed_with(TableReader& reader, Stage& stage) {
+  for (const TomlNode* node : reader.tables("timed_with")) {
+    TableReader with(*node, reader.what() + ": timed_with", errors_);
+    TimedWith other;
+    other.stage = with.required_text("stage");
+    other.when = formula(with, "when", problem_scope(template_), "");
+    const Stage* found = template_.find_stage(other.stage);
+    const bool own = other.stage == stage.name;
+    if (!other.stage.empty() && (found == nullptr || own)) {
+      std::vector<std::string> others;
+      for (const Stage& known : template_.stages) {
+        if (known.name != stage.name) others.push_back(known.name);
+      }
+      errors_.add(with.line_of("stage"), "{}: '{}' is not another stage; there are {}", with.what(),
+                  other.stage, others.empty() ? "none" : join(others, ", "));
+    }
+    if (!stage.tuned) {
+      errors_.add(with.line(), "{}: only a stage with tuned = true is timed", with.what());
+    }
+    stage.timed_with.push_back(std::move(other));
+  }
 }
 
 void ManifestParser::check_oracles(TableReader& reader, const Stage& stage) {

@@ -1,6 +1,7 @@
 // What a variant needs and costs under one config, without a launch plan.
 #include <algorithm>
 
+#include "templates/formula_scope.h"
 #include "templates/launch_plan.h"
 #include "templates/variant_formulas.h"
 
@@ -148,7 +149,7 @@ Result<CostInputs> evaluate_cost(const Template& tmpl, const Stage& stage, const
 }
 
 Result<WorkAmount> evaluate_work(const Template& tmpl, const Stage& stage, const Problem& problem,
-                                int64_t value, const TargetFacts& target) {
+                                 int64_t value, const TargetFacts& target) {
   if (!stage.work.stated()) {
     return make_error(ErrorCode::not_found, "{}.{} states no work", tmpl.name, stage.name);
   }
@@ -163,6 +164,20 @@ Result<WorkAmount> evaluate_work(const Template& tmpl, const Stage& stage, const
   auto cost = evaluate_cost(tmpl, stage, plain, Config(), problem, value, target);
   if (!cost) return cost.error();
   return WorkAmount{cost->dram_bytes, cost->flops};
+}
+
+StageSet timed_stages(const Template& tmpl, int stage, const Problem& problem) {
+  StageSet timed = StageSet::none();
+  timed.add(stage);
+  std::vector<int64_t> values;
+  const SymbolTable symbols = problem_symbols(tmpl, problem, &values);
+  for (const TimedWith& with : tmpl.stages[static_cast<size_t>(stage)].timed_with) {
+    const auto when = Formula::parse(with.when.empty() ? "1" : with.when, symbols);
+    if (!when || when->evaluate(values).value_or(0) == 0) continue;
+    const Stage* other = tmpl.find_stage(with.stage);
+    if (other) timed.add(static_cast<int>(other - tmpl.stages.data()));
+  }
+  return timed;
 }
 
 }  // namespace rtjit

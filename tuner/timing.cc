@@ -44,7 +44,8 @@ Rotation rotation_for(double bytes, int64_t packed_bytes, int64_t l2_bytes) {
 Result<std::unique_ptr<StageTimer>> StageTimer::create(Workbench& bench, const LaunchPlan& plan,
                                                        int64_t bucket, int stage, double bytes,
                                                        int64_t l2_bytes, ClockReader clocks) {
-  std::unique_ptr<StageTimer> timer(new StageTimer(bench, bucket, stage, std::move(clocks)));
+  const StageSet timed = timed_stages(bench.tmpl(), stage, bench.problem());
+  std::unique_ptr<StageTimer> timer(new StageTimer(bench, bucket, timed, std::move(clocks)));
   const Rotation rotation = rotation_for(bytes, bench.packed().bytes(), l2_bytes);
   auto stream = bench.device().create_stream();
   if (!stream) return stream.error();
@@ -99,15 +100,15 @@ Status StageTimer::make_room(const Pipeline& pipeline) {
 Result<Sample> StageTimer::sample(const Pipeline& pipeline) {
   if (Status s = make_room(pipeline); !s) return s.error();
   Device& device = bench_.device();
-  auto launch = [&](size_t set, StreamHandle stream, int only_stage) {
+  auto launch = [&](size_t set, StreamHandle stream, StageSet stages) {
     size_t copy = set % (packed_copies_.size() + 1);
     const GuardedMemory* packed = copy == 0 ? nullptr : &packed_copies_[copy - 1];
-    return bench_.launch(pipeline, arguments_[set], workspaces_[set], stream, only_stage, packed);
+    return bench_.launch(pipeline, arguments_[set], workspaces_[set], stream, stages, packed);
   };
   {
     const PartTimes::Span span = bench_.times().span("whole pipeline");
     for (size_t set = 0; set < arguments_.size(); ++set) {
-      if (Status s = launch(set, stream_, -1); !s) return s.error();
+      if (Status s = launch(set, stream_, StageSet::all()); !s) return s.error();
     }
     if (Status s = device.synchronize(stream_); !s) return s.error();
   }
@@ -116,7 +117,7 @@ Result<Sample> StageTimer::sample(const Pipeline& pipeline) {
     return device.capture([&](StreamHandle stream) -> Status {
       for (int repeat = 0; repeat < repeats(); ++repeat) {
         for (size_t set = 0; set < arguments_.size(); ++set) {
-          if (Status s = launch(set, stream, stage_); !s) return s;
+          if (Status s = launch(set, stream, timed_); !s) return s;
         }
       }
       return {};

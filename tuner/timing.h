@@ -36,22 +36,23 @@ class StageTimer {
                                                     ClockReader clocks = {});
   ~StageTimer();
 
-  // The time of one launch of the stage, and the clocks while it was measured.
+  // The time of one launch of the stage and of those that are timed with it, and the clocks while it was
+  // measured.
   Result<Sample> sample(const Pipeline& pipeline);
   int sets() const { return static_cast<int>(arguments_.size()); }
   int launches() const;            // of the stage that one sample makes, for a limit on its time
   std::string conditions() const;  // what distinguishes this timer from others, for people
 
  private:
-  StageTimer(Workbench& bench, int64_t bucket, int stage, ClockReader clocks)
-      : bench_(bench), bucket_(bucket), stage_(stage), clocks_(std::move(clocks)) {}
+  StageTimer(Workbench& bench, int64_t bucket, StageSet timed, ClockReader clocks)
+      : bench_(bench), bucket_(bucket), timed_(timed), clocks_(std::move(clocks)) {}
   Result<double> replay(Graph& graph, std::optional<ClockWatch>* watch);
   int repeats() const;  // of all sets in a graph
   Status make_room(const Pipeline& pipeline);
 
   Workbench& bench_;
   int64_t bucket_;
-  int stage_;
+  StageSet timed_;
   ClockReader clocks_;
   StreamHandle stream_ = nullptr;
   std::vector<DeviceArguments> arguments_;

@@ -21,17 +21,6 @@ bool is_judged(const HostTensor& output, const VerifySpec& spec) {
          std::find(spec.outputs.begin(), spec.outputs.end(), output.name) != spec.outputs.end();
 }
 
-// What formulas over a problem see: its keys, with their values in `values`.
-SymbolTable problem_symbols(const Template& tmpl, const Problem& problem, std::vector<int64_t>* values) {
-  SymbolTable symbols;
-  define_formulas(tmpl.named_formulas, &symbols);
-  for (const auto& [key, value] : problem.values()) {
-    symbols.add(key);
-    values->push_back(formula_value(value));
-  }
-  return symbols;
-}
-
 // Whether a result that is all zeros is the right one: an operand has no elements, so that there is nothing
 // to add up, or the outputs have none.
 bool may_be_zero(const std::vector<HostTensor>& tensors, const VerifySpec& spec) {
@@ -294,11 +283,14 @@ std::vector<InputCase> emulator_cases(const std::vector<int64_t>& sizes) {
 
 VerifySpec verify_spec(const Template& tmpl, const Problem& problem, const TargetFacts& target) {
   VerifySpec spec = tmpl.verify;
-  if (spec.cases.empty()) return spec;
   std::vector<int64_t> values;
   SymbolTable symbols = problem_symbols(tmpl, problem, &values);
   for (const std::string& name : target_names()) symbols.add(name);
   for (int64_t value : target_values(target)) values.push_back(value);
+  if (!spec.deterministic_when.empty()) {
+    const auto when = Formula::parse(spec.deterministic_when, symbols);
+    spec.deterministic &= !when || when->evaluate(values).value_or(1) != 0;
+  }
   for (const VerifyCase& some : spec.cases) {
     const auto when = Formula::parse(some.when, symbols);
     if (!when || when->evaluate(values).value_or(0) == 0) continue;

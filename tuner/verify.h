@@ -91,7 +91,7 @@ std::vector<InputCase> device_cases(const Template& tmpl, int64_t bucket);
 std::vector<InputCase> emulator_cases(const std::vector<int64_t>& sizes);
 
 // How results of this problem on this target are judged: Template::verify with the limits of the first case
-// that holds.
+// that holds, and `deterministic` as it is for this problem.
 VerifySpec verify_spec(const Template& tmpl, const Problem& problem, const TargetFacts& target);
 
 // The problem scaled down by Template::verify.small, for the emulator; the problem itself without such

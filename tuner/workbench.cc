@@ -142,7 +142,7 @@ Result<std::unique_ptr<Pipeline>> Workbench::pipeline(
 }
 
 Status Workbench::launch(const Pipeline& pipeline, const DeviceArguments& arguments,
-                         const GuardedMemory& workspace, StreamHandle stream, int only_stage,
+                         const GuardedMemory& workspace, StreamHandle stream, StageSet stages,
                          const GuardedMemory* packed) {
   BoundArguments bound;
   std::vector<TensorArg> tensors = arguments.tensors();
@@ -150,7 +150,7 @@ Status Workbench::launch(const Pipeline& pipeline, const DeviceArguments& argume
   if (!status) return status;
   const GuardedMemory& weights = packed ? *packed : packed_;
   return pipeline.launch(bound, workspace.data(), workspace.bytes(), weights.data(), weights.bytes(), stream,
-                         only_stage);
+                         stages);
 }
 
 }  // namespace rtjit

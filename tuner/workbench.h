@@ -61,7 +61,8 @@ class Workbench {
   Result<GuardedMemory> pack_again(std::shared_ptr<const Binary> pack_binary);
   // `packed`: a copy of packed() to be read instead of it.
   Status launch(const Pipeline& pipeline, const DeviceArguments& arguments, const GuardedMemory& workspace,
-                StreamHandle stream, int only_stage = -1, const GuardedMemory* packed = nullptr);
+                StreamHandle stream, StageSet stages = StageSet::all(),
+                const GuardedMemory* packed = nullptr);
 
  private:
   Workbench(Device& device, std::shared_ptr<const Template> tmpl, Problem problem, TargetFacts facts)

@@ -88,16 +88,32 @@ __device__ inline RoundSlots rank_round(AlignShared& shared, const Routing& rout
   return slots;
 }
 
+// What a GEMM2 that adds into out needs, null where there is none such.
+struct SumsInOut {
+  u16* out;
+  int zeroing_blocks;
+  const void* weights;
+  int weight_bytes, top_k;
+  TokenShare* shares;
+};
+
 // Writes the slots of a round to their places; `base[expert]` is where the round's first slot of an expert
 // goes.
+template <Sums kSums>
 __device__ inline void place_round(const AlignShared& shared, const RoundSlots& slots, const i32* base,
-                                   i32* sorted_slots) {
+                                   i32* sorted_slots, const SumsInOut& sums) {
 #pragma unroll
   for (int i = 0; i < kAlignItems; ++i) {
     if (i >= slots.items) break;
     const int expert = slots.experts[i];
     if (expert < 0) continue;
     sorted_slots[base[expert] + shared.ranks[warp_index()][expert] + slots.ranks[i]] = slots.first + 32 * i;
+    if constexpr (kSums == Sums::any_order) {
+      if (sums.shares == nullptr) continue;
+      const int slot = slots.first + 32 * i;
+      sums.shares[base[expert] + shared.ranks[warp_index()][expert] + slots.ranks[i]] = {
+          slot / sums.top_k, routing_weight(sums.weights, sums.weight_bytes, slot)};
+    }
   }
 }
 
@@ -160,10 +176,31 @@ struct RowsToQuantise {
   u8 *codes, *scales;
 };
 
-// How many of the blocks of the last launch sort: the first ones. The others quantise x.
-template <Activations kActivations>
-__device__ inline int sorting_blocks(const Routing& routing, int hidden) {
+constexpr int kZeroedPieces = 4;  // of 16 bytes, by each thread that zeroes out
+
+// Does the work of a block that zeroes: the last ones.
+template <Sums kSums>
+__device__ inline bool zeroes(const SumsInOut& sums, int tokens, int hidden) {
+  if constexpr (kSums == Sums::any_order) {
+    const int block = int(blockIdx.x) - (int(gridDim.x) - sums.zeroing_blocks);
+    if (block < 0) return false;
+    const i64 pieces = i64(tokens) * (hidden / 8);
+    uint4* out = reinterpret_cast<uint4*>(sums.out);
+#pragma unroll
+    for (int i = 0; i < kZeroedPieces; ++i) {
+      const i64 piece = (i64(block) * kZeroedPieces + i) * kAlignThreads + int(threadIdx.x);
+      if (piece < pieces) out[piece] = make_uint4(0, 0, 0, 0);
+    }
+    return true;
+  }
+  return false;
+}
+
+// How many of the blocks of the last launch sort: the first ones. The others quantise x or zero out.
+template <Activations kActivations, Sums kSums>
+__device__ inline int sorting_blocks(const Routing& routing, int hidden, const SumsInOut& sums) {
   int blocks = int(gridDim.x);
+  if constexpr (kSums == Sums::any_order) blocks -= sums.zeroing_blocks;
   if constexpr (kActivations == Activations::mxfp8)
     blocks -= quantising_blocks<kAlignThreads>(routing.tokens, hidden);
   return blocks;
@@ -183,22 +220,24 @@ __device__ inline bool quantises(const Routing& routing, const RowsToQuantise& r
 }
 
 // Up to kAlignRound slots, one block.
-template <Activations kActivations>
+template <Activations kActivations, Sums kSums = Sums::ordered>
 __global__ void __launch_bounds__(kAlignThreads)
     align_small(const void* ids, const i32* valid_tokens, int id_bytes, int tokens, int top_k, int experts,
                 int expert_offset, i32* sorted_slots, TokenTile* tiles1, TokenTile* tiles2, i32* tile_counts,
-                int block_m1, int block_m2, const u16* x, i64 x_stride, int hidden, u8* x_codes,
-                u8* x_scales) {
+                int block_m1, int block_m2, const u16* x, i64 x_stride, int hidden, u8* x_codes, u8* x_scales,
+                u16* out, int zeroing_blocks, const void* weights, int weight_bytes, TokenShare* shares) {
   __shared__ AlignShared shared;
   wait_for_predecessor();
   let_successor_start();
   const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
-  const int sorting = sorting_blocks<kActivations>(routing, hidden);
+  const SumsInOut sums{out, zeroing_blocks, weights, weight_bytes, top_k, shares};
+  if (zeroes<kSums>(sums, tokens, hidden)) return;
+  const int sorting = sorting_blocks<kActivations, kSums>(routing, hidden, sums);
   if (quantises<kActivations>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting)) return;
   const RoundSlots slots = rank_round(shared, routing, 0, tokens * top_k, routed_tokens(routing) * top_k,
                                       [&](int e, int count) { shared.first_row[e] = count; });
   emit_tiles(shared, {tiles1, tiles2, tile_counts, block_m1, block_m2}, experts, sorting);
-  place_round(shared, slots, shared.first_row, sorted_slots);
+  place_round<kSums>(shared, slots, shared.first_row, sorted_slots, sums);
 }
 
 // Many slots, launch 1: counts[block][expert].
@@ -224,17 +263,20 @@ __global__ void __launch_bounds__(kAlignThreads)
 }
 
 // Launch 2, with the same blocks for sorting: tile lists, and every slot to its place.
-template <Activations kActivations>
+template <Activations kActivations, Sums kSums = Sums::ordered>
 __global__ void __launch_bounds__(kAlignThreads)
     align_place(const void* ids, const i32* valid_tokens, int id_bytes, int tokens, int top_k, int experts,
                 int expert_offset, int slots_per_block, const i32* counts, i32* sorted_slots,
                 TokenTile* tiles1, TokenTile* tiles2, i32* tile_counts, int block_m1, int block_m2,
-                const u16* x, i64 x_stride, int hidden, u8* x_codes, u8* x_scales) {
+                const u16* x, i64 x_stride, int hidden, u8* x_codes, u8* x_scales, u16* out,
+                int zeroing_blocks, const void* weights, int weight_bytes, TokenShare* shares) {
   __shared__ AlignShared shared;
   wait_for_predecessor();
   let_successor_start();
   const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
-  const int sorting = sorting_blocks<kActivations>(routing, hidden);
+  const SumsInOut sums{out, zeroing_blocks, weights, weight_bytes, top_k, shares};
+  if (zeroes<kSums>(sums, tokens, hidden)) return;
+  const int sorting = sorting_blocks<kActivations, kSums>(routing, hidden, sums);
   if (quantises<kActivations>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting)) return;
   constexpr int kPerThread = div_up(kMaxExperts, kAlignThreads);
   int before[kPerThread];  // this thread's experts' slots in the blocks before this one
@@ -266,7 +308,7 @@ __global__ void __launch_bounds__(kAlignThreads)
   for (int first = begin; first < end; first += kAlignRound) {
     const RoundSlots slots = rank_round(shared, routing, first, min(first + kAlignRound, end), valid_slots,
                                         [&](int e, int count) { in_round[e] = count; });
-    place_round(shared, slots, base, sorted_slots);
+    place_round<kSums>(shared, slots, base, sorted_slots, sums);
     __syncthreads();
     for (int e = int(threadIdx.x); e < experts; e += kAlignThreads) base[e] += in_round[e];
   }

@@ -10,11 +10,6 @@ namespace rtjit::moe_mxfp4 {
 
 constexpr int kCombineThreads = 128;
 
-__device__ inline float routing_weight(const void* weights, int weight_bytes, i64 slot) {
-  return weight_bytes == 4 ? static_cast<const float*>(weights)[slot]
-                           : bf16_to_float(static_cast<const u16*>(weights)[slot]);
-}
-
 // Some of a token's slots: whether they count and with which weight.
 struct SlotWeights {
   static constexpr int kSlots = 4;

@@ -10,9 +10,10 @@ using namespace rtjit::device;
 
 enum class Activation { swiglu_oai, silu, gelu_tanh };
 enum class Bias { none, bf16, f32 };
-enum class Store { plain, scatter4 };
+enum class Store { plain, scatter4, add };
 enum class Accumulator { f32, f64 };
 enum class Activations { bf16, mxfp8 };  // what the GEMMs multiply the weights with
+enum class Sums { ordered, any_order };  // in which order the rows of a token may be added up
 
 // Work for one row of thread blocks of a GEMM: `rows` of the sorted slots from first_row on, all of one
 // expert.
@@ -21,6 +22,12 @@ struct alignas(8) TokenTile {
   i32 first_row;
 };
 constexpr int kMaxExperts = 1024;
+
+// What a row of GEMM2 is for where results are added into out: it counts `weight` times for this token.
+struct alignas(8) TokenShare {
+  i32 token;
+  float weight;
+};
 
 // Weights are stored in strips of 16 rows; a strip holds one 512-byte tile per 64 k (lane i of a warp owns
 // bytes 16 i to 16 i + 15: row g, row g+8 of k 0..31, then the same of k 32..63) and, if K % 64 == 32, a last

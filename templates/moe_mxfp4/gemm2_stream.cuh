@@ -1,6 +1,7 @@
-// GEMM2 for few tokens per expert: the down projection, scattered to slots.
+// GEMM2 for few tokens per expert: the down projection, scattered to slots or added up in out.
 #pragma once
 
+#include "moe_mxfp4/output_rows.cuh"
 #include "moe_mxfp4/stream.cuh"
 #include "moe_mxfp4/stream_apart.cuh"
 
@@ -65,6 +66,45 @@ struct FinishDown {
   }
 };
 
+// The same, added up in out.
+template <Bias kBias>
+struct SumDown : FinishDown<kBias> {
+  using Base = FinishDown<kBias>;
+  using typename Base::Row;
+
+  SummedRows output;
+
+  __device__ static int own_token() { return int(threadIdx.x & 31) >> 2; }
+
+  __device__ void store(const Row& row, const TokenTile& tile, int strip, int c,
+                        const float (&sums)[4]) const {
+    const int m = c * 8 + own_token();
+    const bool take = m < tile.rows;
+    output.add_strip({sums[0] * row.factors[0] + row.biases[0], sums[1] * row.factors[0] + row.biases[0]},
+                     {sums[2] * row.factors[1] + row.biases[1], sums[3] * row.factors[1] + row.biases[1]},
+                     take, take ? output.sorted[tile.first_row + m] : TokenShare{0, 0.0f},
+                     strip * kStripRows);
+  }
+
+  struct RawRow {
+    u32 exponents[2], biases[2];
+    TokenShare share;
+  };
+  __device__ RawRow raw_row(const TokenTile& tile, int strip) const {
+    const i64 index = i64(tile.expert) * this->hidden + strip * kStripRows + own_token();
+    return {{this->row_exponents[index], this->row_exponents[index + 8]},
+            {load_raw_bias<kBias>(this->bias, index), load_raw_bias<kBias>(this->bias, index + 8)},
+            output.sorted[tile.first_row + min(own_token(), tile.rows - 1)]};
+  }
+  __device__ void finish(const RawRow& raw, const TokenTile& tile, int strip, const float (&sums)[4]) const {
+    const float factors[2] = {row_factor(raw.exponents[0]), row_factor(raw.exponents[1])};
+    const float biases[2] = {bias_value<kBias>(raw.biases[0]), bias_value<kBias>(raw.biases[1])};
+    output.add_strip({sums[0] * factors[0] + biases[0], sums[1] * factors[0] + biases[0]},
+                     {sums[2] * factors[1] + biases[1], sums[3] * factors[1] + biases[1]},
+                     own_token() < tile.rows, raw.share, strip * kStripRows);
+  }
+};
+
 // y[slot, n] = W2 h + bias, not yet weighted.
 template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Bias kBias>
 __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 1)
@@ -93,9 +133,9 @@ __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 
 // The same; the warps of a block go on apart.
 template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Bias kBias>
 __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 1)
-    gemm2_stream_apart(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents, const void* bias,
-                 const i32* sorted_slots, const TokenTile* token_tiles, const i32* tile_counts, u16* y,
-                 int hidden, int intermediate) {
+    gemm2_stream_apart(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents,
+                       const void* bias, const i32* sorted_slots, const TokenTile* token_tiles,
+                       const i32* tile_counts, u16* y, int hidden, int intermediate) {
   using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kHalf != 0>;
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(ApartShared<S>) == RTJIT_SMEM_BYTES);
@@ -105,12 +145,60 @@ __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 
   // The tile list and the weights do not come from the predecessor, GEMM1: every kernel before this one in
   // the pipeline has waited for its own predecessor before it let this one start.
   stream_strips_apart<S>(
-      shared, tiles, scales, hidden / kStripRows, intermediate,
-      token_tiles, tile_counts + 1,
+      shared, tiles, scales, hidden / kStripRows, intermediate, token_tiles, tile_counts + 1,
       [&](const TokenTile& tile, int m) {
         return m < tile.rows ? h + i64(tile.first_row + m) * intermediate : nullptr;
       },
       FinishDown<kBias>{row_exponents, bias, sorted_slots, y, hidden},
+      [] {
+        wait_for_predecessor();
+        let_successor_start();
+      });
+}
+
+// out[token, n] += weight * (W2 h + bias)
+template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Bias kBias>
+__global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 1)
+    gemm2_stream_add(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents,
+                     const void* bias, const TokenShare* shares, const TokenTile* token_tiles,
+                     const i32* tile_counts, u16* out, int hidden, int intermediate) {
+  using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kHalf != 0>;
+#ifdef RTJIT_SMEM_BYTES
+  static_assert(sizeof(StreamShared<S>) == RTJIT_SMEM_BYTES);
+#endif
+  // Waiting as gemm2_stream does.
+  stream_strips<S>(
+      *reinterpret_cast<StreamShared<S>*>(stream_shared), tiles, scales, hidden / kStripRows, intermediate,
+      token_tiles, tile_counts + 1,
+      [&](const TokenTile& tile, int m) {
+        return m < tile.rows ? h + i64(tile.first_row + m) * intermediate : nullptr;
+      },
+      SumDown<kBias>{{row_exponents, bias, nullptr, nullptr, hidden}, {out, shares, hidden}},
+      [] {
+        wait_for_predecessor();
+        let_successor_start();
+      });
+}
+
+// The same; the warps of a block go on apart.
+template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Bias kBias>
+__global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 1)
+    gemm2_stream_apart_add(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents,
+                           const void* bias, const TokenShare* shares, const TokenTile* token_tiles,
+                           const i32* tile_counts, u16* out, int hidden, int intermediate) {
+  using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kHalf != 0>;
+#ifdef RTJIT_SMEM_BYTES
+  static_assert(sizeof(ApartShared<S>) == RTJIT_SMEM_BYTES);
+#endif
+  ApartShared<S>& shared = *reinterpret_cast<ApartShared<S>*>(stream_shared);
+  init_barriers(shared);
+  // Waiting as gemm2_stream_apart does.
+  stream_strips_apart<S>(
+      shared, tiles, scales, hidden / kStripRows, intermediate, token_tiles, tile_counts + 1,
+      [&](const TokenTile& tile, int m) {
+        return m < tile.rows ? h + i64(tile.first_row + m) * intermediate : nullptr;
+      },
+      SumDown<kBias>{{row_exponents, bias, nullptr, nullptr, hidden}, {out, shares, hidden}},
       [] {
         wait_for_predecessor();
         let_successor_start();

@@ -1,24 +1,22 @@
-// GEMM2 on Hopper's warp-group tensor cores: the down projection, scattered to slots.
+// GEMM2 on Hopper's warp-group tensor cores: the down projection, scattered to slots or added up in out.
 #pragma once
 
+#include "moe_mxfp4/output_rows.cuh"
 #include "moe_mxfp4/wgmma.cuh"
 
 namespace rtjit::moe_mxfp4 {
-
-// y[slot, n] = W2 h + bias, not yet weighted.
-template <int kBlockM, int kBlockN, int kGroups, int kStages, int kHalf, Bias kBias>
-__global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages, kHalf != 0>::kThreads, 1)
-    gemm2_wgmma(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents, const void* bias,
-                const i32* sorted_slots, const TokenTile* token_tiles, const i32* tile_counts, u16* y,
-                int hidden, int intermediate) {
-  using S = WgmmaShape<kBlockM, kBlockN, kGroups, kStages, kHalf != 0>;
+// `output`: where results go, SlotRows or SummedRows.
+template <class S, Bias kBias, class Output>
+__device__ inline void project_tiles(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents,
+                                     const void* bias, const TokenTile* token_tiles, const i32* tile_counts,
+                                     const Output& output, int hidden, int intermediate) {
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(WgmmaShared<S>) == RTJIT_SMEM_BYTES);
 #endif
   WgmmaShared<S>& shared = *reinterpret_cast<WgmmaShared<S>*>(wgmma_shared);
   init_barriers(shared);
-  const int row_blocks = (hidden + kBlockN - 1) / kBlockN;
-  Ring<kStages> ring;
+  const int row_blocks = (hidden + S::kBlockN - 1) / S::kBlockN;
+  Ring<S::kStages> ring;
   if (threadIdx.x < kCopyThreads) {
     give_registers<S::kCopyRegisters>();
     // The tile list and the weights do not come from the predecessor, GEMM1: every kernel before this one in
@@ -49,10 +47,10 @@ __global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages,
         float sums[S::kParts][kColumns / 2];
         computer.compute<kColumns>(ring, intermediate, sums);
         const int rows = tile.rows;  // read once, not anew after every store
-        const i32* slots = sorted_slots + tile.first_row + g;
+        const typename Output::Entry* entries = output.sorted + tile.first_row + g;
 #pragma unroll
         for (int p = 0; p < S::kParts; ++p) {
-          const int row = (row_block * S::kStrips + (p * kGroups + group) * 4 + warp) * kStripRows;
+          const int row = (row_block * S::kStrips + (p * S::kGroups + group) * 4 + warp) * kStripRows;
           if (row >= hidden) break;
           const i64 index = i64(tile.expert) * hidden + row + g;
           const float lower_factor = row_factor(row_exponents[index]),
@@ -62,20 +60,49 @@ __global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages,
 #pragma unroll
           for (int c = 0; c < kColumns / 8; ++c) {
             const float* sum = &sums[p][4 * c];
-            const u32 lower =
-                transpose_pairs(sum[0] * lower_factor + lower_bias, sum[1] * lower_factor + lower_bias);
-            const u32 upper =
-                transpose_pairs(sum[2] * upper_factor + upper_bias, sum[3] * upper_factor + upper_bias);
-            const bool take = c * 8 + g < rows;
-            const int slot = take ? slots[c * 8] : 0;
-            u16* target = y + i64(slot) * hidden + row + 2 * t;
-            store_if(take, target, lower);
-            store_if(take, target + 8, upper);
+            if constexpr (Output::kAdds) {
+              const bool take = c * 8 + g < rows;
+              output.add_strip({sum[0] * lower_factor + lower_bias, sum[1] * lower_factor + lower_bias},
+                               {sum[2] * upper_factor + upper_bias, sum[3] * upper_factor + upper_bias}, take,
+                               take ? entries[c * 8] : TokenShare{0, 0.0f}, row);
+            } else {
+              const u32 lower =
+                  transpose_pairs(sum[0] * lower_factor + lower_bias, sum[1] * lower_factor + lower_bias);
+              const u32 upper =
+                  transpose_pairs(sum[2] * upper_factor + upper_bias, sum[3] * upper_factor + upper_bias);
+              const bool take = c * 8 + g < rows;
+              const int slot = take ? entries[c * 8] : 0;
+              u16* target = output.y + i64(slot) * hidden + row + 2 * t;
+              store_if(take, target, lower);
+              store_if(take, target + 8, upper);
+            }
           }
         }
       });
     });
   }
+}
+
+// y[slot, n] = W2 h + bias, not yet weighted.
+template <int kBlockM, int kBlockN, int kGroups, int kStages, int kHalf, Bias kBias>
+__global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages, kHalf != 0>::kThreads, 1)
+    gemm2_wgmma(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents, const void* bias,
+                const i32* sorted_slots, const TokenTile* token_tiles, const i32* tile_counts, u16* y,
+                int hidden, int intermediate) {
+  project_tiles<WgmmaShape<kBlockM, kBlockN, kGroups, kStages, kHalf != 0>, kBias>(
+      h, tiles, scales, row_exponents, bias, token_tiles, tile_counts, SlotRows{y, sorted_slots}, hidden,
+      intermediate);
+}
+
+// out[token, n] += weight * (W2 h + bias)
+template <int kBlockM, int kBlockN, int kGroups, int kStages, int kHalf, Bias kBias>
+__global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages, kHalf != 0>::kThreads, 1)
+    gemm2_wgmma_add(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents,
+                    const void* bias, const TokenShare* shares, const TokenTile* token_tiles,
+                    const i32* tile_counts, u16* out, int hidden, int intermediate) {
+  project_tiles<WgmmaShape<kBlockM, kBlockN, kGroups, kStages, kHalf != 0>, kBias>(
+      h, tiles, scales, row_exponents, bias, token_tiles, tile_counts, SummedRows{out, shares, hidden},
+      hidden, intermediate);
 }
 
 }  // namespace rtjit::moe_mxfp4

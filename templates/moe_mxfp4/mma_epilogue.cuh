@@ -36,10 +36,16 @@ __device__ inline void stage_activations(const Loop& loop, u8* staged, int row_b
   }
 }
 
-// y of the block's tile: as many columns as the block has weight rows.
-template <class T, int kBlockN, int kPitch, Bias kBias, class Loop>
+// Rows of y are not weighted.
+struct Unweighted {
+  __device__ float operator()(float value, int, int) const { return value; }
+};
+
+// y of the block's tile: as many columns as the block has weight rows. `weigh(value, c, i)` is what becomes
+// of a value of token i of those that a thread has of the warp's group c.
+template <class T, int kBlockN, int kPitch, Bias kBias, class Loop, class Weigh = Unweighted>
 __device__ inline void stage_projections(const Loop& loop, u8* staged, int row_block, int expert, int rows,
-                                         const u8* row_exponents, const void* bias) {
+                                         const u8* row_exponents, const void* bias, const Weigh& weigh = {}) {
   const int lane = int(threadIdx.x & 31), g = lane >> 2, t = lane & 3;
 #pragma unroll
   for (int s = 0; s < T::kStrips; ++s) {
@@ -56,7 +62,7 @@ __device__ inline void stage_projections(const Loop& loop, u8* staged, int row_b
         for (int i = 0; i < 2; ++i) {
           const int m = (loop.warp_m() * T::kColumns + c) * 8 + 2 * t + i;
           *reinterpret_cast<u16*>(staged + m * kPitch + (strip * kStripRows + g + 8 * upper) * 2) =
-              float_to_bf16(loop.sums[s][c][i + 2 * upper] * factor + row_bias);
+              float_to_bf16(weigh(loop.sums[s][c][i + 2 * upper] * factor + row_bias, c, i));
         }
       }
     }

@@ -1,4 +1,4 @@
-// Which slots count: reading ids of any width, and the rule of what is skipped.
+// Which slots count, and how much: reading ids and weights of any width, and the rule of what is skipped.
 #pragma once
 
 #include "device/types.cuh"
@@ -35,6 +35,12 @@ __device__ inline int local_expert(const Routing& routing, int slot, int valid_s
   if (id < 0) return -1;
   id -= routing.expert_offset;
   return id >= 0 && id < routing.experts ? int(id) : -1;
+}
+
+// What y of a slot counts in out; 4 or 2 bytes each.
+__device__ inline float routing_weight(const void* weights, int weight_bytes, i64 slot) {
+  return weight_bytes == 4 ? static_cast<const float*>(weights)[slot]
+                           : bf16_to_float(static_cast<const u16*>(weights)[slot]);
 }
 
 }  // namespace rtjit::moe_mxfp4

@@ -3,6 +3,7 @@
 
 #include "device/tensor_map.cuh"
 #include "moe_mxfp4/common.cuh"
+#include "moe_mxfp4/output_rows.cuh"
 
 namespace rtjit::moe_mxfp4 {
 
@@ -50,5 +51,25 @@ __device__ inline void scatter_rows(const u8* staged, const i32* slot_of_row, in
     }
   }
 }
+
+// The first `rows` rows of a staged tile, which are weighted, to their tokens.
+template <int kBlockM, int kWidth, int kThreads>
+__device__ inline void add_rows(const u8* staged, const i32* token_of_row, int rows, int first_column,
+                                const SummedRows& output) {
+  constexpr int kPieces = kWidth / 8, kPitch = staged_pitch<kWidth, Store::plain>;
+  __syncthreads();
+#pragma unroll 4
+  for (int i = int(threadIdx.x); i < kBlockM * kPieces; i += kThreads) {
+    const int m = i / kPieces, piece = i % kPieces;
+    const int column = first_column + piece * 8;
+    if (m >= rows || column >= output.hidden) continue;
+    add_bf16x8(output.row(token_of_row[m]) + column,
+               *reinterpret_cast<const uint4*>(staged + m * kPitch + piece * 16));
+  }
+}
+
+// Which row of the output an entry of the sorted order stands for.
+__device__ inline int output_row(i32 slot) { return slot; }
+__device__ inline int output_row(const TokenShare& share) { return share.token; }
 
 }  // namespace rtjit::moe_mxfp4

@@ -15,6 +15,7 @@
 #include "device/tensor_map.cuh"
 #include "device/wgmma.cuh"
 #include "moe_mxfp4/common.cuh"
+#include "moe_mxfp4/fragments.cuh"
 
 namespace rtjit::moe_mxfp4 {
 
@@ -310,14 +311,6 @@ __device__ inline void for_each_tile(const TokenTile* tiles, const i32* tile_cou
     const int t = index / row_blocks;
     visit(tiles[t], index - t * row_blocks);
   }
-}
-
-// Two sums of neighbouring tokens in every lane, as bf16: what a lane held for weight row g and tokens 2t,
-// 2t+1 becomes token g and weight rows 2t, 2t+1, which lie side by side in the output. All lanes must call.
-__device__ inline u32 transpose_pairs(float first, float second) {
-  u32 pair;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(second), "f"(first));
-  return transpose_matrix(pair);
 }
 
 // A store without a branch around what computes `value`: many of them overlap.

@@ -61,6 +61,8 @@ TEST(PtxScan, TellsFormsApart) {
               ElementsAre("cluster"));
   EXPECT_THAT(names("cp.async.bulk.commit_group; cp.async.bulk.wait_group.read 0;"), IsEmpty());
   EXPECT_THAT(names("red.relaxed.gpu.global.add.v2.f32 [a], {b, c};"), ElementsAre("red.v4.f32"));
+  EXPECT_THAT(names("@p red.global.add.noftz.v2.bf16x2 [a], {b, c};"), ElementsAre("red.bf16x2"));
+  EXPECT_THAT(names("red.global.add.noftz.v4.bf16x2 [a], {b, c, d, e};"), ElementsAre("red.bf16x2"));
   EXPECT_THAT(names("atom.global.add.u32 a, [b], c;"), IsEmpty());
   EXPECT_THAT(names("tcgen05.ld.sync.aligned.32x32b.x8.b32 {a}, [b];"), ElementsAre("tcgen05.alloc"));
   EXPECT_THAT(names("add.rn.f32x2 a, b, c; mul.bf16x2 a, b, c;"), ElementsAre("fma.f32x2", "add.bf16x2"));

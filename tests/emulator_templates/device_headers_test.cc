@@ -179,6 +179,19 @@ std::vector<Header> headers() {
          for (int i = 0; i < 64; ++i)
            EXPECT_EQ(out[static_cast<size_t>(128 + i)], static_cast<float>(i % 8 * 8 + i / 8)) << i;
        }},
+      {"add_global.cuh", "sm_90+", R"(
+         u16* sums = reinterpret_cast<u16*>(out);
+         if (threadIdx.x < 8) out[threadIdx.x] = 0;
+         __syncthreads();
+         add_bf16x4_if(threadIdx.x % 2 == 0, sums + 4, 0x3f80u | 0x4000u << 16, 0x4040u | 0xbf80u << 16);  // 1 2 3 -1
+         add_bf16x8(sums + 8, make_uint4(0x3f80u, 0, 0, 0x40000000u));  // 1 and 2 at the ends
+         __syncthreads();
+         if (threadIdx.x < 16) out[8 + threadIdx.x] = bf16_to_float(sums[threadIdx.x]) + 0 * in[0];)",
+       [](Emulator& emulator) {
+         const float expected[16] = {0, 0, 0, 0, 64, 128, 192, -64, 128, 0, 0, 0, 0, 0, 0, 256};
+         std::vector<float> out = launch(emulator, {0}, 24);
+         for (size_t i = 0; i < 16; ++i) EXPECT_EQ(out[8 + i], expected[i]) << i;
+       }},
       {"async_copy.cuh", "sm_80+", R"(
          __shared__ __align__(16) u32 s[2][512];
          const bool take = threadIdx.x % 3 != 0;

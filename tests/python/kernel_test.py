@@ -91,6 +91,17 @@ def test_workspace_of_the_caller(moe, library, experts, run):
         run(experts, 4, workspace=rtjit.empty(256, library=library))
 
 
+def test_sums_in_any_order_of_weights_packed_for_ordered_ones(moe, experts, library, weights, run):
+    add = "gemm2=mma:block_m=8,block_n=32,block_k=128,warps=4,stages=4,store=add"
+    unordered = library.open("moe_mxfp4", moe.problem, sums="any_order", max_bucket=8, miss="default", configs=[add])
+    assert unordered.layout == moe.layout
+    assert unordered.workspace_size(8) < moe.workspace_size(8), "there is no y"
+    expected = reference.forward(weights, *reference.inputs(5))
+    assert reference.relative_error(run(unordered.adopt_weights(moe.layout, experts.memory), 5), expected) < 6e-3
+    with pytest.raises(rtjit.Unsupported, match="needs sums = any_order"):
+        library.open("moe_mxfp4", moe.problem, max_bucket=8, miss="default", configs=[add])
+
+
 def test_streams(moe, experts, run):
     class Torch:
         cuda_stream = 0

@@ -348,6 +348,52 @@ name = "reference")");
   EXPECT_EQ(mma.parameters.size(), 4u);
 }
 
+TEST_F(PlanTest, AVariantLikeAnotherAppendsToItsLists) {
+  auto with = [](const std::string& more) {
+    return replaced(kPipelineManifest, "[[stage.variant]]\nname = \"reference\"",
+                    "[[stage.variant]]\nname = \"more\"\nlike = \"mul.mma\"\n" + more +
+                        "\n[[stage.variant]]\nname = \"reference\"");
+  };
+  auto parsed = parse_manifest(with(R"(
+[stage.variant.more]
+feature = [{ name = "ldmatrix" }]
+constraint = [{ require = "warps == 4", message = "four warps" }])"),
+                               "pipeline.toml", pipeline_sources());
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  const Variant& more = *parsed->find_variant("mul", "more");
+  const Variant& mma = *parsed->find_variant("mul", "mma");
+  ASSERT_EQ(more.features.size(), mma.features.size() + 1);
+  EXPECT_EQ(more.features.front().name, mma.features.front().name);
+  EXPECT_EQ(more.features.back().name, "ldmatrix");
+  ASSERT_EQ(more.constraints.size(), mma.constraints.size() + 1);
+  EXPECT_EQ(more.constraints.back().message, "four warps");
+
+  for (const auto& [text, message] : std::map<std::string, std::string>{
+           {"more = { fetaure = [] }", "more.fetaure: it appends to a list that is inherited"},
+           {"more = { threads = 5 }", "more.threads: it appends to a list that is inherited"},
+           {"more = 5", "more must be a table of lists"}}) {
+    auto broken = parse_manifest(with(text), "pipeline.toml", pipeline_sources());
+    ASSERT_FALSE(broken.ok()) << text;
+    EXPECT_THAT(broken.error().message, HasSubstr(message));
+    EXPECT_THAT(broken.error().message, HasSubstr("pipeline.toml:"));
+  }
+}
+
+TEST_F(PlanTest, AStageIsTimedWithWhatItsConfigsDecide) {
+  auto parsed = parse_manifest(
+      replaced(kPipelineManifest, "tuned = true",
+               "tuned = true\ntimed_with = [{ stage = \"sort\", when = \"layout == 'columns'\" }]"),
+      "pipeline.toml", pipeline_sources());
+  ASSERT_TRUE(parsed.ok()) << parsed.error().message;
+  const StageSet rows = timed_stages(*parsed, 1, problem({{"width", "64"}}));
+  EXPECT_FALSE(rows.has(0));
+  EXPECT_TRUE(rows.has(1));
+  const StageSet columns = timed_stages(*parsed, 1, problem({{"width", "64"}, {"layout", "columns"}}));
+  EXPECT_TRUE(columns.has(0));
+  EXPECT_TRUE(columns.has(1));
+  EXPECT_TRUE(StageSet::all().has(-1)) << "packing is no stage";
+}
+
 TEST_F(PlanTest, Cost) {
   const Stage& stage = *template_->find_stage("mul");
   const Variant& mma = *template_->find_variant("mul", "mma");

@@ -35,5 +35,22 @@ TEST(VerifySpec, HasTheLimitsOfTheFirstCaseThatHolds) {
   EXPECT_EQ(spec.outputs, tmpl.verify.outputs);
 }
 
+TEST(VerifySpec, WantsTheSameBitsOnlyOfProblemsThatPromiseThem) {
+  const auto registry = TemplateRegistry::create();
+  ASSERT_TRUE(registry.ok());
+  Template tmpl = **(*registry)->find("moe_mxfp4");
+  const auto problem = [&](const std::string& sums) {
+    return *make_problem(tmpl,
+                         *parse_key_values("hidden=2880,intermediate=2880,experts=32,top_k=4,sums=" + sums));
+  };
+  EXPECT_TRUE(verify_spec(tmpl, problem("ordered")).deterministic);
+  EXPECT_FALSE(verify_spec(tmpl, problem("any_order")).deterministic);
+  tmpl.verify.deterministic_when = "hidden / (experts - 32)";  // no number: nothing is let off
+  EXPECT_TRUE(verify_spec(tmpl, problem("any_order")).deterministic);
+  tmpl.verify.deterministic = false;
+  tmpl.verify.deterministic_when = "1";
+  EXPECT_FALSE(verify_spec(tmpl, problem("ordered")).deterministic);
+}
+
 }  // namespace
 }  // namespace rtjit

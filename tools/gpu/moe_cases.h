@@ -41,6 +41,7 @@ struct Case {
   Ids ids = Ids::random;
   Scales scales = Scales::usual;
   bool mxfp8 = false;         // activations as MXFP8
+  bool any_order = false;     // results may be added up in any order
   bool nan_x = false;         // one token's row holds a NaN
   bool every_config = false;  // all configs instead of a rotating choice
 };

@@ -175,7 +175,8 @@ inline void run_align(const Launch& l, int block_m1, int block_m2) {
   if (slots <= kAlignRound) {
     start(l.stream, align_small<Activations::bf16>, std::min(l.tokens, 1), kAlignThreads, 0, l.ids,
           l.valid_tokens, l.id_bytes, l.tokens, d.top_k, d.experts, l.expert_offset, sorted, tiles1, tiles2,
-          counts, block_m1, block_m2, nullptr, 0, d.hidden, nullptr, nullptr);
+          counts, block_m1, block_m2, nullptr, 0, d.hidden, nullptr, nullptr, nullptr, 0, nullptr, 0,
+          nullptr);
     return;
   }
   const int per_block = align_slots_per_block(slots), blocks = div_up(slots, per_block);
@@ -184,7 +185,7 @@ inline void run_align(const Launch& l, int block_m1, int block_m2) {
         d.experts, l.expert_offset, per_block, block_counts);
   start(l.stream, align_place<Activations::bf16>, blocks, kAlignThreads, 0, l.ids, l.valid_tokens, l.id_bytes,
         l.tokens, d.top_k, d.experts, l.expert_offset, per_block, block_counts, sorted, tiles1, tiles2,
-        counts, block_m1, block_m2, nullptr, 0, d.hidden, nullptr, nullptr);
+        counts, block_m1, block_m2, nullptr, 0, d.hidden, nullptr, nullptr, nullptr, 0, nullptr, 0, nullptr);
 }
 
 // Without a config: the reference.

@@ -83,12 +83,14 @@ def replace_experts(
     checkpoint: str | Path | Mapping[str, torch.Tensor] | None = None,
     *,
     max_tokens: int = 0,
+    **problem: Any,
 ) -> int:
     """Puts librtjit in the place of every experts module of a gpt-oss model; how many there were.
 
     checkpoint: the model's folder or its tensors by name, whose MXFP4 codes are then taken as they are. None: the model's own
     dense matrices are quantised, which is exact for a model that was loaded with Mxfp4Config(dequantize=True).
-    max_tokens: see Mxfp4Experts. The dense matrices are freed, one layer after the other.
+    max_tokens: see Mxfp4Experts. problem: further keys of moe_mxfp4, such as sums="any_order" or activations="mxfp8". The dense
+    matrices are freed, one layer after the other.
     """
     source = _Folder(Path(checkpoint)) if isinstance(checkpoint, (str, Path)) else checkpoint
     layers = [
@@ -106,7 +108,7 @@ def replace_experts(
         else:
             tensors = _tensors_of(experts)
         layer.experts = GptOssExperts(
-            Mxfp4Experts(**tensors, top_k=layer.router.top_k, max_tokens=max_tokens, **_problem(experts))
+            Mxfp4Experts(**tensors, top_k=layer.router.top_k, max_tokens=max_tokens, **{**_problem(experts), **problem})
         )
         del experts, tensors
     return len(layers)

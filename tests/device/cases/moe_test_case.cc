@@ -69,9 +69,10 @@ TestCase make_moe_case(const check::Case& c) {
   test.every_config = c.every_config;
   test.problem = fmt::format(
       "hidden={},intermediate={},experts={},top_k={},layout={},activation={},bias={},limited={},limit=7,"
-      "expert_offset={},activations={}",
+      "expert_offset={},activations={},sums={}",
       c.hidden, c.intermediate, c.experts, c.top_k, name_of(c.layout), name_of(c.activation), name_of(c.bias),
-      c.limited ? 1 : 0, c.expert_offset, c.mxfp8 ? "mxfp8" : "bf16");
+      c.limited ? 1 : 0, c.expert_offset, c.mxfp8 ? "mxfp8" : "bf16", c.any_order ? "any_order" : "ordered");
+  test.deterministic = !c.any_order;
 
   const int64_t tokens = c.tokens, hidden = c.hidden, inner = c.intermediate, experts = c.experts;
   const oracle::MoeInputs& in = data.inputs;
@@ -110,12 +111,14 @@ TestCase make_moe_case(const check::Case& c) {
 
   auto expected = std::make_shared<const std::vector<double>>(
       oracle::moe_reference(data.problem, data.weights, data.inputs));
-  test.judge = [expected, width = c.hidden](const std::vector<unsigned char>& output) {
+  // Sums in bf16 may be off by more in single elements, as the manifest says.
+  const double most_per_rms = c.any_order ? 1e-1 : 5e-2;
+  test.judge = [expected, width = c.hidden, most_per_rms](const std::vector<unsigned char>& output) {
     std::vector<uint16_t> actual(output.size() / 2);
     if (!output.empty()) std::memcpy(actual.data(), output.data(), output.size());
     const oracle::MoeError error = oracle::compare(*expected, actual, width);
     Judgement judgement{error.rel_l2, error.max_per_rms, ""};
-    if (!error.ok()) {
+    if (!error.within(6e-3, most_per_rms)) {
       judgement.wrong =
           fmt::format("relL2 {:.2e}, max per rms {:.2e}, {} NaN or infinities misplaced, {} not zero",
                       error.rel_l2, error.max_per_rms, error.misplaced, error.nonzero);

@@ -29,6 +29,7 @@ struct TestCase {
   std::string name, template_name, problem;
   int64_t value = 0;  // of the template's bucket scalar
   bool every_config = false;
+  bool deterministic = true;               // two runs must give the same bits
   std::vector<HostArgument> launch, pack;  // exactly one of `launch` is the output
   // Looks at the output's elements, dense.
   std::function<Judgement(const std::vector<unsigned char>& output)> judge;

@@ -12,6 +12,7 @@ namespace rtjit {
 namespace {
 
 using ::testing::Contains;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
@@ -216,6 +217,81 @@ TEST(MoeManifest, ASmallProblemKeepsTheRemainders) {
       EXPECT_EQ(small % 128, width % 128);
       EXPECT_LE(small, std::min<int64_t>(width, 383));
     }
+  }
+}
+
+// Whether a config of gemm2 adds into out, where the formulas and the target allow any that does.
+bool may_add(const char* target_name, const std::string& keys) {
+  const Target target = *Target::parse(target_name);
+  const Stage& stage = *moe()->find_stage("gemm2");
+  const Variant& mma = *moe()->find_variant("gemm2", "mma");
+  const Config config =
+      *make_config(mma, *parse_key_values("block_m=16,block_n=128,block_k=128,warps=4,stages=3,store=add"));
+  auto facts = evaluate_variant(*moe(), stage, mma, config, problem(keys.c_str()), target.facts());
+  EXPECT_TRUE(facts.ok()) << (facts.ok() ? "" : facts.error().message);
+  EXPECT_THAT(facts->features, Contains("red.bf16x2"));
+  return facts->violated.empty() && supports(target, "red.bf16x2");
+}
+
+TEST(MoeManifest, ResultsAreAddedIntoOutOnlyWhereTheCallerAllowsIt) {
+  const std::string keys = "hidden=2880,intermediate=2880,experts=32,top_k=";
+  EXPECT_FALSE(may_add("sm_90a", keys + "4"));
+  EXPECT_TRUE(may_add("sm_90a", keys + "4,sums=any_order"));
+  EXPECT_TRUE(may_add("sm_121a", keys + "8,sums=any_order"));
+  EXPECT_FALSE(may_add("sm_90a", keys + "9,sums=any_order")) << "sums in bf16 would be too far off";
+  EXPECT_FALSE(may_add("sm_89", keys + "4,sums=any_order")) << "it has no such instruction";
+}
+
+// The other epilogue needs no y and no launch of combine, but zeroes in out.
+TEST(MoeManifest, AddingIntoOutReplacesCombine) {
+  const TargetFacts facts = Target::parse("sm_90a")->facts();
+  const Problem p = problem("hidden=2880,intermediate=2880,experts=32,top_k=4,sums=any_order");
+  auto plan_with = [&](const std::string& store) {
+    std::vector<StageChoice> choices = {{"align", "count", Config()}};
+    for (const char* stage : {"gemm1", "gemm2"}) {
+      const Variant& variant = *moe()->find_variant(stage, "wgmma");
+      const std::string config =
+          "block_m=16,block_n=576,stages=8" + (stage == std::string("gemm2") ? ",store=" + store : "");
+      choices.push_back({stage, "wgmma", *make_config(variant, *parse_key_values(config))});
+    }
+    choices.push_back({"combine", "rows", Config()});
+    return *LaunchPlan::create(moe(), p, choices, facts);
+  };
+  auto kernels_of = [](const LaunchPlan& plan) {
+    std::string names;
+    for (const PlanLaunch& launch : plan.launches()) names += launch.kernel + " ";
+    return names;
+  };
+  const LaunchPlan stored = plan_with("plain"), added = plan_with("add");
+  EXPECT_THAT(kernels_of(stored), HasSubstr("::combine"));
+  EXPECT_THAT(kernels_of(stored), HasSubstr("::gemm2_wgmma<"));
+  EXPECT_THAT(kernels_of(added), Not(HasSubstr("::combine")));
+  EXPECT_THAT(kernels_of(added), HasSubstr("::gemm2_wgmma_add<"));
+  const int64_t slots = 8192 * 4;
+  EXPECT_EQ(*stored.total_bytes(BufferSpec::Kind::workspace, 8192) -
+                *added.total_bytes(BufferSpec::Kind::workspace, 8192),
+            slots * (2880 * 2 - 8))
+      << "y is not there, a token and a weight per slot are";
+  auto blocks_of_align = [&](const LaunchPlan& plan, int64_t tokens) {
+    std::vector<int64_t> values = plan.base_values();
+    values[static_cast<size_t>(plan.scalar_slot("tokens"))] = tokens;
+    return *plan.launches().front().grid[0].evaluate(values);
+  };
+  EXPECT_EQ(blocks_of_align(stored, 1), 1);
+  EXPECT_EQ(blocks_of_align(added, 1), 2);        // 360 pieces of 16 bytes, 2,048 per block
+  EXPECT_EQ(blocks_of_align(added, 64), 1 + 12);  // 23,040
+  EXPECT_EQ(blocks_of_align(added, 1024), 1 + 180);
+}
+
+TEST(MoeManifest, GEMM2IsTimedWithWhatItsEpilogueSaves) {
+  const std::string keys = "hidden=2880,intermediate=2880,experts=32,top_k=4,sums=";
+  for (const bool any_order : {false, true}) {
+    const StageSet timed =
+        timed_stages(*moe(), 2, problem((keys + (any_order ? "any_order" : "ordered")).c_str()));
+    EXPECT_EQ(timed.has(0), any_order);
+    EXPECT_FALSE(timed.has(1));
+    EXPECT_TRUE(timed.has(2));
+    EXPECT_EQ(timed.has(3), any_order);
   }
 }
 
