@@ -61,7 +61,7 @@ class Layer {
 
   // layer_open.cc
   SessionPtr open();
-  SessionPtr open_user();
+  SessionPtr open_user(const Status& folder = {});  // `folder`: whether the file's folder is there
   SessionPtr open_read_only();
   Result<SessionPtr> try_open(Database::Mode mode);
   Result<std::unique_ptr<Database>> connect(Database::Mode mode);

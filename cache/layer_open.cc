@@ -100,13 +100,11 @@ Layer::SessionPtr Layer::open() {
   if (is_memory()) return open_user();
   const Status folder = make_directories(parent_directory(options_.path));
   const FileLock lock(lock_path());
-  SessionPtr session = open_user();
-  if (!session && !folder.ok()) reason_ = folder.error().message;
-  return session;
+  return open_user(folder);
 }
 
 // The caller holds mutex_ and the file's lock, as far as the folder can be written.
-Layer::SessionPtr Layer::open_user() {
+Layer::SessionPtr Layer::open_user(const Status& folder) {
   Error failure{ErrorCode::internal, ""};
   for (int attempt = 0; attempt < 3; ++attempt) {
     Result<SessionPtr> session = try_open(Database::Mode::create);
@@ -135,7 +133,12 @@ Layer::SessionPtr Layer::open_user() {
                     fmt::format("the cache can only be read, new results are not kept: {}", reason_));
     return *std::move(session);
   }
-  warnings_->warn("unusable " + options_.path, fmt::format("going on without a cache: {}", reason_));
+  // Where there is no folder, that is why; SQLite only knows that it could not open the file.
+  if (!folder.ok()) reason_ = fmt::format("{}: {}", options_.path, folder.error().message);
+  warnings_->warn(
+      "unusable " + options_.path,
+      fmt::format("going on without a cache: {}. Name a place that can be written with RTJIT_CACHE or --db",
+                  reason_));
   return nullptr;
 }
 

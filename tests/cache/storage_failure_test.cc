@@ -225,13 +225,20 @@ TEST(StorageFailure, ASmallFileSystem) {
   EXPECT_EQ(status, 0);
 }
 
+// The warning says which folder, why, and what to do: SQLite alone knows only that it could not open the
+// file.
 TEST(StorageFailure, AFolderThatCannotBeMade) {
-  for (const char* path : {"/proc/rtjit/cache.db", "/dev/null/cache.db"}) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"/proc/rtjit/cache.db", "cannot create the folder /proc/rtjit: "},
+      {"/dev/null/cache.db", "/dev/null is there but is not a folder"}};
+  for (const auto& [path, why] : cases) {
     WatchedStore store(path);
     EXPECT_THAT(*store->rows(any_row()), testing::IsEmpty());
     EXPECT_FALSE(store->put_row(sample_row(1)).ok());
     EXPECT_FALSE(store->put_row(sample_row(1)).ok());
-    EXPECT_EQ(store.warnings.size(), 1u) << path;
+    ASSERT_EQ(store.warnings.size(), 1u) << path;
+    EXPECT_THAT(store.warnings.front(),
+                testing::AllOf(testing::HasSubstr(why), testing::HasSubstr("RTJIT_CACHE")));
   }
 }
 

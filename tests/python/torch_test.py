@@ -2,7 +2,9 @@
 `pip install torch transformers`, or RTJIT_TEST_TORCH=1 ./run test."""
 
 import os
+import pathlib
 import runpy
+import sys
 
 import pytest
 
@@ -156,6 +158,20 @@ def test_the_readmes_three_lines(device, tmp_path):
             assert ((again(tokens).logits - before).norm() / before.norm()).item() < 2e-2
     with pytest.raises(FileNotFoundError, match="holds no"):
         rtjit.torch.replace_experts(model, checkpoint=tmp_path / "nowhere")
+
+    class OnTheTestsDevice:
+        @staticmethod
+        def from_pretrained(folder, device_map, **options):
+            return transformers.GptOssForCausalLM.from_pretrained(folder, **options).to(device)
+
+    sys.path.insert(0, os.path.join(os.environ["RTJIT_SOURCE_DIR"], "tests", "docs"))
+    import snippets
+
+    (block,) = snippets.blocks(pathlib.Path(os.environ["RTJIT_SOURCE_DIR"], "README.md"), "python")
+    names = {"GptOssForCausalLM": OnTheTestsDevice, "Mxfp4Config": transformers.Mxfp4Config, "folder": tmp_path}
+    exec(block.code, names)
+    with torch.no_grad():
+        assert ((names["model"](tokens).logits - before).norm() / before.norm()).item() < 2e-2
 
 
 def test_the_example_runs(capsys, device):

@@ -54,6 +54,57 @@ TEST_F(CacheCommand, ABadTextChangesNothing) {
   EXPECT_EQ(run({"cache", "import", folder_ + "/none.txt"}).exit.code, 2);
 }
 
+TEST_F(CacheCommand, ASubVerbThatIsNotThereIsAnsweredWithThoseThatAre) {
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{"cache", "inof"}, {"cache", "inof", "list"}}) {
+    const auto outcome = run(wrong);
+    EXPECT_EQ(outcome.exit.code, 2);
+    EXPECT_NE(outcome.error_output.find("cache: not 'inof'. There are info, list, "), std::string::npos)
+        << outcome.error_output;
+  }
+  EXPECT_EQ(run({"cache", "info", "more"}).exit.code, 2);
+}
+
+TEST_F(CacheCommand, LookingAtAFileThatIsNotThereDoesNotMakeIt) {
+  const std::string path = folder_ + "/mistyped/cache.db";
+  for (std::vector<std::string> looking : {std::vector<std::string>{"cache", "info"},
+                                           {"cache", "list"},
+                                           {"cache", "gc", "--older-than", "1d"}}) {
+    looking.insert(looking.end(), {"--db", path});
+    const auto outcome = run(looking);
+    EXPECT_EQ(outcome.exit.code, 2) << looking[1];
+    EXPECT_NE(outcome.error_output.find(path + ": no such file"), std::string::npos) << outcome.error_output;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/mistyped"));
+  EXPECT_EQ(json({"cache", "info"})["rows"], 0);  // the user's own need not be there yet
+}
+
+TEST_F(CacheCommand, WhatIsWrittenNeverTakesTheCachesPlace) {
+  json({"cache", "import", write("a.txt", {kHeader, winner_line(1, 10.5)})});
+  std::filesystem::create_symlink(folder_ + "/cache.db", folder_ + "/link");
+  for (const std::string& output : {folder_ + "/cache.db", folder_ + "/./link"}) {
+    for (std::vector<std::string> writing :
+         {std::vector<std::string>{"cache", "export"}, {"pack", "--target", "sm_90a"}}) {
+      writing.insert(writing.end(), {"-o", output});
+      const auto outcome = run(writing);
+      EXPECT_EQ(outcome.exit.code, 2) << writing[0];
+      EXPECT_NE(outcome.error_output.find("-o: " + output + " is the cache itself"), std::string::npos)
+          << outcome.error_output;
+    }
+  }
+  EXPECT_EQ(json({"cache", "list"}).size(), 1u);
+}
+
+TEST_F(CacheCommand, InfoListsTheLayersThatAreInUse) {
+  json({"cache", "import", "--db", folder_ + "/a.db", write("a.txt", {kHeader, winner_line(1, 10.5)})});
+  const std::string damaged = write("b.db", {"no database"});
+  const auto outcome = run({"cache", "info", "--json"}, {{"RTJIT_PACKS", folder_ + "/a.db:" + damaged}});
+  const auto info = nlohmann::json::parse(outcome.output, nullptr, false);
+  EXPECT_EQ(info["read_only_layers"], nlohmann::json{folder_ + "/a.db"});
+  EXPECT_NE(outcome.error_output.find(damaged), std::string::npos);
+  EXPECT_EQ(info["winners"], 1);
+}
+
 TEST_F(CacheCommand, MergesInEitherOrder) {
   const std::string a = folder_ + "/a.db", b = folder_ + "/b.db";
   json({"cache", "import", "--db", a, write("a.txt", {kHeader, winner_line(1, 10.5), winner_line(2, 11)})});

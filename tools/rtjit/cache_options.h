@@ -20,6 +20,14 @@ struct CacheOptions {
 
   // The path of the user database, given or found.
   Result<std::string> path() const;
+
+  // What is written must not take the place of the cache that is read: an error when `output` is one of its
+  // files.
+  static Status check_output(const std::string& output, const std::string& database);
+
+  // For sub-verbs that only look or take away: a file that --db names must be there, and a slip of the pen is
+  // not made one.
+  Result<std::unique_ptr<Store>> open_existing() const;
 };
 
 void add_cache_show(CLI::App& cache, Action* action);      // show

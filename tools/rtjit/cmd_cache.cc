@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
 #include "tools/rtjit/cache_options.h"
 #include "tools/rtjit/config_json.h"
 #include "tools/rtjit/date_text.h"
@@ -19,7 +20,7 @@ int print_path(const CacheOptions& options) {
 }
 
 int print_info(const CacheOptions& options) {
-  auto store = open_store(options.database);
+  auto store = options.open_existing();
   if (!store) return fail(store.error());
   auto info = (*store)->info();
   if (!info) return fail(info.error());
@@ -49,7 +50,7 @@ int print_info(const CacheOptions& options) {
 }
 
 int print_list(const CacheOptions& options) {
-  auto store = open_store(options.database);
+  auto store = options.open_existing();
   if (!store) return fail(store.error());
   WinnerRow any;
   any.bucket = -1;
@@ -109,17 +110,39 @@ Result<std::string> CacheOptions::path() const {
   return user_cache_path();
 }
 
+Result<std::unique_ptr<Store>> CacheOptions::open_existing() const {
+  if (!database.empty() && database != ":memory:" && !file_identity(database)) {
+    return make_error(ErrorCode::not_found,
+                      "--db: {}: no such file; name a cache database, or leave --db out for the user's",
+                      database);
+  }
+  return open_store(database);
+}
+
+Status CacheOptions::check_output(const std::string& output, const std::string& database) {
+  const auto written = file_identity(output);
+  for (const char* companion : {"", "-wal", "-shm", "-journal"}) {
+    if (written && written == file_identity(database + companion)) {
+      return make_error(ErrorCode::invalid_argument,
+                        "-o: {} is the cache itself, or its log; name another file", output);
+    }
+  }
+  return {};
+}
+
 void add_cache(CLI::App& app, Action* action) {
   auto options = std::make_shared<CacheOptions>();
   CLI::App* verb = app.add_subcommand("cache", "Shows, merges, exports, checks and cleans the cache");
   verb->require_subcommand(0, 1);
   verb->callback([verb, action] {
-    if (!verb->get_subcommands().empty()) return;
+    const std::vector<std::string> unknown = verb->remaining();
+    if (unknown.empty() && !verb->get_subcommands().empty()) return;
     std::vector<std::string> names;
     for (const CLI::App* sub : verb->get_subcommands({})) names.push_back(sub->get_name());
-    const Error missing =
-        make_error(ErrorCode::invalid_argument, "cache: what of it? There are {}", join(names, ", "));
-    *action = [missing] { return fail(missing); };
+    const Error error = make_error(
+        ErrorCode::invalid_argument, "cache: {} There are {}",
+        unknown.empty() ? "what of it?" : fmt::format("not '{}'.", unknown.front()), join(names, ", "));
+    *action = [error] { return fail(error); };
   });
   const auto add = [&](const char* name, const char* help, int (*run)(const CacheOptions&)) {
     CLI::App* sub = verb->add_subcommand(name, help);
@@ -132,6 +155,7 @@ void add_cache(CLI::App& app, Action* action) {
   add_cache_show(*verb, action);
   add_cache_exchange(*verb, action);
   add_cache_care(*verb, action);
+  verb->allow_extras();  // for the callback to name; after the sub-verbs, which would inherit it
 }
 
 }  // namespace rtjit

@@ -87,7 +87,7 @@ Result<GcRequest> gc_request(const GcOptions& options) {
 int run_gc(const GcOptions& options) {
   auto request = gc_request(options);
   if (!request) return fail(request.error());
-  auto store = open_store(options.database);
+  auto store = options.open_existing();
   if (!store) return fail(store.error());
   auto report = collect_garbage(**store, *request);
   if (!report) return fail(report.error());

@@ -90,6 +90,7 @@ Status write_text(const std::string& text, const std::string& path) {
 int run_export(const ExchangeOptions& options) {
   auto path = options.path();
   if (!path) return fail(path.error());
+  if (Status status = CacheOptions::check_output(options.file, *path); !status) return fail(status.error());
   auto contents = read_contents(*path, options.filter);
   if (!contents) return fail(contents.error());
   if (Status status = write_text(to_text(*contents), options.file); !status) return fail(status.error());

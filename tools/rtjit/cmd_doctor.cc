@@ -186,7 +186,9 @@ class Doctor {
                     info->binaries, with_thousands(info->file_bytes), info->schema_version);
     if (!info->writable) {
       return note("cache", said.empty() ? found + "; it cannot be written" : said,
-                  "it is read; new results are not kept. Another place: RTJIT_CACHE or --db");
+                  info->schema_version > 0
+                      ? "it is read; new results are not kept. Another place: RTJIT_CACHE or --db"
+                      : "nothing is read or kept. Another place: RTJIT_CACHE or --db");
     }
     if (auto report = verify_database(*path); report && !report->ok()) {
       return problem(

@@ -145,15 +145,15 @@ Result<Target> choose_target(const EmulateOptions& options, const ptx::Module& m
                     target.error().message);
 }
 
-struct Outcome {
+struct Emulated {
   Status launched;
   EmulatorStatistics statistics;
   nlohmann::json outputs = nlohmann::json::array();
 };
 
-Result<Outcome> launch(const EmulateOptions& options, const Target& target, const std::string& ptx,
-                       const std::string& kernel_name, const LaunchConfig& config,
-                       const std::vector<KernelArgument>& arguments) {
+Result<Emulated> launch(const EmulateOptions& options, const Target& target, const std::string& ptx,
+                        const std::string& kernel_name, const LaunchConfig& config,
+                        const std::vector<KernelArgument>& arguments) {
   EmulatorOptions emulator;
   emulator.host_threads = options.threads;
   emulator.strictness.races = !options.no_races;
@@ -185,7 +185,7 @@ Result<Outcome> launch(const EmulateOptions& options, const Target& target, cons
     }
     pointers.push_back(values[i].data());
   }
-  Outcome outcome;
+  Emulated outcome;
   outcome.launched = (*device)->launch(**kernel, config, pointers.data(), nullptr);
   outcome.statistics = (*device)->statistics();
   if (!outcome.launched.ok()) return outcome;

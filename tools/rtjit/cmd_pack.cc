@@ -128,6 +128,7 @@ int run_pack(const PackOptions& options) {
   if (!registry) return fail(registry.error());
   auto path = options.path();
   if (!path) return fail(path.error());
+  if (Status status = CacheOptions::check_output(options.output, *path); !status) return fail(status.error());
   // A user database that was never begun holds nothing; one that was named must be there.
   const bool never_begun = options.database.empty() && !file_identity(*path);
   auto contents =

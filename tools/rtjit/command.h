@@ -31,6 +31,9 @@ void add_doctor(CLI::App& app, Action* action);
 void add_emulate(CLI::App& app, Action* action);
 void add_worker(CLI::App& app, Action* action);
 
+// Makes `app` the whole command: its verbs, its options, its help.
+void describe_command(CLI::App& app, Action* action);
+
 // The exit status for an error, after its story went to standard error: 2 for what the caller can mend
 // (arguments, names), 1 for everything else.
 int fail(const Error& error);
