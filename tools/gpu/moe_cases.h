@@ -48,6 +48,7 @@ struct Case {
 };
 
 std::vector<Case> all_cases();
+std::vector<Case> fp8_cases();  // with MXFP8 activations, at the widths of wgmma_fp8_configs
 
 struct CaseData {
   oracle::MoeProblem problem;
