@@ -37,7 +37,8 @@ struct WgmmaFp8Shape {
   static constexpr int kWeightBytes = kStrips * kStripBytes, kScaleBytes = kStrips * kStripScaleBytes;
   static constexpr int kThreads = kCopyThreads + 128 * kGroups;
   static constexpr int kColumnStep = 16;
-  static constexpr int kColumnForms = kBlockM <= 32 ? 1 : min_of(3, kBlockM / kColumnStep - 1);
+  // Tiles of up to 64 tokens wait for memory, not for the tensor cores.
+  static constexpr int kColumnForms = kBlockM <= 64 ? 1 : min_of(3, kBlockM / kColumnStep - 1);
   static constexpr int kFewestColumns = kBlockM - (kColumnForms - 1) * kColumnStep;
   static constexpr int kCopyRegisters = 72, kComputeRegisters = 216;
   static_assert(kCopyThreads * kCopyRegisters + 128 * kGroups * kComputeRegisters <=

@@ -45,12 +45,11 @@ std::vector<Config> wgmma_fp8_configs() {
   MOE_CUDA(cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, 0));
   return {config<16, 4, 2880>(sms),      config<16, 6, 2880>(sms),      config<32, 4, 2880>(sms),
           config<32, 6, 2880>(sms),      config<64, 4, 2880>(sms),      config<64, 6, 2880>(sms),
-          config<96, 4, 2880>(sms),      config<96, 6, 2880>(sms),      config<128, 4, 2880>(sms),
-          config<128, 6, 2880>(sms),     config<144, 4, 2880>(sms),     config<144, 6, 2880>(sms),
-          config<160, 4, 2880>(sms),     config<160, 6, 2880>(sms),     config<16, 6, 320>(sms),
-          config<96, 6, 320>(sms),       config<160, 6, 320>(sms),      config<64, 4, 608>(sms),
-          config<144, 4, 608>(sms),      config<32, 6, 96, true>(sms),  config<128, 4, 96, true>(sms),
-          config<16, 6, 224, true>(sms), config<160, 4, 224, true>(sms)};
+          config<96, 6, 2880>(sms),      config<128, 6, 2880>(sms),     config<144, 6, 2880>(sms),
+          config<160, 6, 2880>(sms),     config<16, 6, 320>(sms),       config<96, 6, 320>(sms),
+          config<160, 6, 320>(sms),      config<64, 4, 608>(sms),       config<144, 6, 608>(sms),
+          config<32, 6, 96, true>(sms),  config<128, 6, 96, true>(sms), config<16, 6, 224, true>(sms),
+          config<160, 6, 224, true>(sms)};
 }
 
 }  // namespace rtjit::check
