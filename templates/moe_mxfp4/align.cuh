@@ -10,7 +10,7 @@
 #include "device/pdl.cuh"
 #include "device/warp.cuh"
 #include "moe_mxfp4/common.cuh"
-#include "moe_mxfp4/quantise.cuh"
+#include "moe_mxfp4/quantise_panels.cuh"
 #include "moe_mxfp4/routing.cuh"
 
 namespace rtjit::moe_mxfp4 {
@@ -168,7 +168,7 @@ __device__ inline void emit_tiles(AlignShared& shared, const TileLists& lists, i
   }
 }
 
-// Where x goes as MXFP8.
+// Where x goes as MXFP8: as quantise.cuh describes, or in panels (kForm 1; scales are then their factors).
 struct RowsToQuantise {
   const u16* x;
   i64 stride;
@@ -197,22 +197,29 @@ __device__ inline bool zeroes(const SumsInOut& sums, int tokens, int hidden) {
 }
 
 // How many of the blocks of the last launch sort: the first ones. The others quantise x or zero out.
-template <Activations kActivations, Sums kSums>
+template <Activations kActivations, int kForm, Sums kSums>
 __device__ inline int sorting_blocks(const Routing& routing, int hidden, const SumsInOut& sums) {
   int blocks = int(gridDim.x);
   if constexpr (kSums == Sums::any_order) blocks -= sums.zeroing_blocks;
   if constexpr (kActivations == Activations::mxfp8)
-    blocks -= quantising_blocks<kAlignThreads>(routing.tokens, hidden);
+    blocks -= kForm == 1 ? panel_quantising_blocks<kAlignThreads>(routing.tokens, hidden)
+                         : quantising_blocks<kAlignThreads>(routing.tokens, hidden);
   return blocks;
 }
 
 // Does the work of a block that does not sort. Padding is left out: nobody reads its codes.
-template <Activations kActivations>
+template <Activations kActivations, int kForm>
 __device__ inline bool quantises(const Routing& routing, const RowsToQuantise& rows, int sorting) {
   if constexpr (kActivations == Activations::mxfp8) {
     if (int(blockIdx.x) >= sorting) {
-      quantise_blocks<kAlignThreads>(rows.x, rows.stride, u32(routed_tokens(routing)), rows.hidden,
-                                     rows.codes, rows.scales, u32(int(blockIdx.x) - sorting));
+      const u32 valid = u32(routed_tokens(routing)), thread_block = u32(int(blockIdx.x) - sorting);
+      if constexpr (kForm == 1) {
+        quantise_panel_blocks<kAlignThreads>(rows.x, rows.stride, valid, u32(routing.tokens), rows.hidden,
+                                             rows.codes, reinterpret_cast<float*>(rows.scales), thread_block);
+      } else {
+        quantise_blocks<kAlignThreads>(rows.x, rows.stride, valid, rows.hidden, rows.codes, rows.scales,
+                                       thread_block);
+      }
       return true;
     }
   }
@@ -220,7 +227,7 @@ __device__ inline bool quantises(const Routing& routing, const RowsToQuantise& r
 }
 
 // Up to kAlignRound slots, one block.
-template <Activations kActivations, Sums kSums = Sums::ordered>
+template <Activations kActivations, int kForm = 0, Sums kSums = Sums::ordered>
 __global__ void __launch_bounds__(kAlignThreads)
     align_small(const void* ids, const i32* valid_tokens, int id_bytes, int tokens, int top_k, int experts,
                 int expert_offset, i32* sorted_slots, TokenTile* tiles1, TokenTile* tiles2, i32* tile_counts,
@@ -232,8 +239,8 @@ __global__ void __launch_bounds__(kAlignThreads)
   const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
   const SumsInOut sums{out, zeroing_blocks, weights, weight_bytes, top_k, shares};
   if (zeroes<kSums>(sums, tokens, hidden)) return;
-  const int sorting = sorting_blocks<kActivations, kSums>(routing, hidden, sums);
-  if (quantises<kActivations>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting)) return;
+  const int sorting = sorting_blocks<kActivations, kForm, kSums>(routing, hidden, sums);
+  if (quantises<kActivations, kForm>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting)) return;
   const RoundSlots slots = rank_round(shared, routing, 0, tokens * top_k, routed_tokens(routing) * top_k,
                                       [&](int e, int count) { shared.first_row[e] = count; });
   emit_tiles(shared, {tiles1, tiles2, tile_counts, block_m1, block_m2}, experts, sorting);
@@ -263,7 +270,7 @@ __global__ void __launch_bounds__(kAlignThreads)
 }
 
 // Launch 2, with the same blocks for sorting: tile lists, and every slot to its place.
-template <Activations kActivations, Sums kSums = Sums::ordered>
+template <Activations kActivations, int kForm = 0, Sums kSums = Sums::ordered>
 __global__ void __launch_bounds__(kAlignThreads)
     align_place(const void* ids, const i32* valid_tokens, int id_bytes, int tokens, int top_k, int experts,
                 int expert_offset, int slots_per_block, const i32* counts, i32* sorted_slots,
@@ -276,8 +283,8 @@ __global__ void __launch_bounds__(kAlignThreads)
   const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
   const SumsInOut sums{out, zeroing_blocks, weights, weight_bytes, top_k, shares};
   if (zeroes<kSums>(sums, tokens, hidden)) return;
-  const int sorting = sorting_blocks<kActivations, kSums>(routing, hidden, sums);
-  if (quantises<kActivations>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting)) return;
+  const int sorting = sorting_blocks<kActivations, kForm, kSums>(routing, hidden, sums);
+  if (quantises<kActivations, kForm>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting)) return;
   constexpr int kPerThread = div_up(kMaxExperts, kAlignThreads);
   int before[kPerThread];  // this thread's experts' slots in the blocks before this one
 #pragma unroll

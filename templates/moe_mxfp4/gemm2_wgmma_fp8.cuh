@@ -5,27 +5,62 @@
 
 namespace rtjit::moe_mxfp4 {
 
+template <class S>
+struct Gemm2Fp8Shared {
+  WgmmaFp8Shared<S> buffers;
+  i32 slots[S::kGroups][S::kBlockM];
+};
+
+// The slots of a tile's tokens, so that the epilogue need not wait for memory: read before the sums are
+// computed, one or two per thread, and shared after it. Each computing warpgroup does so for itself.
+template <class S>
+class TileSlots {
+ public:
+  __device__ TileSlots(Gemm2Fp8Shared<S>& shared, int group, const i32* slots, int rows)
+      : shared_(shared.slots[group]), group_(group) {
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) own_[i] = slots[min(thread() + i * 128, rows - 1)];
+  }
+  // All threads of the warpgroup must call.
+  __device__ void share() const {
+    sync();  // nobody still reads those of the tile before
+#pragma unroll
+    for (int i = 0; i < kEach; ++i)
+      if (thread() + i * 128 < S::kBlockM) shared_[thread() + i * 128] = own_[i];
+    sync();
+  }
+  __device__ int operator[](int m) const { return shared_[m]; }
+
+ private:
+  static constexpr int kEach = div_up(S::kBlockM, 128);
+  static __device__ int thread() { return int(threadIdx.x & 127); }
+  __device__ void sync() const { asm volatile("bar.sync %0, 128;" ::"r"(group_ + 1) : "memory"); }
+  i32* shared_;
+  int group_;
+  i32 own_[kEach];
+};
+
 // y[slot, n] = W2 h + bias, not yet weighted.
 template <int kBlockM, int kStages, int kSteps, int kIntermediate, Bias kBias>
-__global__ void __launch_bounds__(WgmmaFp8Shape<kBlockM, kStages, kSteps, kIntermediate>::kThreads, 1)
+__global__ void __launch_bounds__(WgmmaFp8Shape<kBlockM, kStages, kSteps, kIntermediate, false>::kThreads, 1)
     gemm2_wgmma_fp8(const u8* h_codes, const float* h_factors, const u8* tiles, const u8* scales,
                     const u8* row_exponents, const void* bias, const i32* sorted_slots,
-                    const TokenTile* token_tiles, const i32* tile_counts, u16* y, int hidden) {
-  using S = WgmmaFp8Shape<kBlockM, kStages, kSteps, kIntermediate>;
-  using Shared = WgmmaFp8Shared<S>;
+                    const TokenTile* token_tiles, const i32* tile_counts, u16* y, int hidden, int slots) {
+  using S = WgmmaFp8Shape<kBlockM, kStages, kSteps, kIntermediate, false>;
+  using Shared = Gemm2Fp8Shared<S>;
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(Shared) == RTJIT_SMEM_BYTES);
 #endif
   Shared& shared = *reinterpret_cast<Shared*>(wgmma_shared);
-  init_shared(shared);
+  init_shared<S, 32>(shared.buffers);
   const int row_blocks = div_up(hidden, S::kBlockN);
   Ring<kStages> ring;
   if (threadIdx.x < kCopyThreads) {
     give_registers<S::kCopyRegisters>();
-    if (threadIdx.x == 0) {
-      // The tile list and the weights do not come from the predecessor: every kernel before this one in the
-      // pipeline has waited for its own predecessor before it let this one start. Whoever computes waits for
-      // what is copied after the wait.
+    if (threadIdx.x < 32) {
+      // The tile list, the slots and the weights do not come from the predecessor: every kernel before this
+      // one in the pipeline has waited for its own predecessor before it let this one start. Whoever computes
+      // waits for what is copied after the wait.
       bool waited = false;
       auto wait = [&] {
         wait_for_predecessor();
@@ -33,16 +68,31 @@ __global__ void __launch_bounds__(WgmmaFp8Shape<kBlockM, kStages, kSteps, kInter
         waited = true;
       };
       for_each_tile(token_tiles, tile_counts + 1, row_blocks, [&](const TokenTile& tile, int row_block) {
-        copy_tile_in_bulk<S>(shared, ring, {tiles, scales, hidden, kIntermediate}, h_codes, tile,
-                             row_block * S::kStrips, !waited, wait);
+        const int rows = tile.rows, lane = int(threadIdx.x);
+        auto copy_tokens = [&](int stage, int step) {
+          const i64 first = i64(step) * slots + tile.first_row;
+          if (lane == 0)
+            copy_bulk(shared_address(shared.buffers.tokens[stage]), h_codes + first * kPanelK,
+                      u32(rows * kPanelK), shared_address(&shared.buffers.full[stage]));
+          if (!takes_factors<S>(step)) return;
+#pragma unroll
+          for (int i = 0; i < div_up(kBlockM, 32); ++i) {
+            if (lane + i * 32 < rows)
+              copy_async_4(shared_address(&shared.buffers.factors[stage][factor_place(lane + i * 32)]),
+                           h_factors + first + lane + i * 32, 4);
+          }
+        };
+        copy_tile_in_bulk<S>(shared.buffers, ring, {tiles, scales, hidden, kIntermediate}, tile.expert,
+                             row_block * S::kStrips, u32(rows * kPanelK), copy_tokens, !waited, wait);
       });
       if (!waited) wait();
+      copy_async_wait<0>();
     }
   } else {
     take_registers<S::kComputeRegisters>();
     const int group = int(threadIdx.x) / 128 - 1, warp = int(threadIdx.x >> 5) & 3;
     const int lane = int(threadIdx.x & 31), g = lane >> 2, t = lane & 3;
-    const Fp8Computer<S> computer(shared, group);
+    const Fp8Computer<S> computer(shared.buffers, group);
     for_each_tile(token_tiles, tile_counts + 1, row_blocks, [&](const TokenTile& tile, int row_block) {
       const int row =  // this warp's strip
           row_block * S::kBlockN + group * 64 + warp * kStripRows;
@@ -51,30 +101,23 @@ __global__ void __launch_bounds__(WgmmaFp8Shape<kBlockM, kStages, kSteps, kInter
         return;
       }
       const int rows = tile.rows;
-      with_columns<S>(rows, [&](auto columns) {
-        constexpr int kColumns = decltype(columns)::value;
-        float sums[kColumns / 2];
-        computer.template compute<kColumns>(ring, sums);
-        // The factors come from the predecessor, which the copied tokens have been waited for.
-        const TileTokens<S> tokens(shared, group, h_factors + tile.first_row, sorted_slots + tile.first_row,
-                                   rows);
-        tokens.share();
-        if (row >= hidden) return;
-        const LaneRows n = lane_rows<kBias>(row_exponents, bias, tile.expert, hidden, row);
-#pragma unroll
-        for (int c = 0; c < kColumns / 8; ++c) {
-          const float* sum = &sums[4 * c];
-          const float2 factor = tokens.factors(8 * c + 2 * t);
-          const u32 lower = transpose_pairs(sum[0] * factor.x * n.lower_factor + n.lower_bias,
-                                            sum[1] * factor.y * n.lower_factor + n.lower_bias);
-          const u32 upper = transpose_pairs(sum[2] * factor.x * n.upper_factor + n.upper_bias,
-                                            sum[3] * factor.y * n.upper_factor + n.upper_bias);
-          const bool take = c * 8 + g < rows;
-          const int slot = tokens.slot(c * 8 + g);
-          u16* target = y + i64(slot) * hidden + row + 2 * t;
-          store_if(take, target, lower);
-          store_if(take, target + 8, upper);
-        }
+      const TileSlots<S> tile_slots(shared, group, sorted_slots + tile.first_row, rows);
+      const LaneRows n = lane_rows<kBias>(row_exponents, bias, tile.expert, hidden, row);
+      float sums[kBlockM / 2];
+      with_columns<S>(rows,
+                      [&](auto columns) { computer.template compute<decltype(columns)::value>(ring, sums); });
+      tile_slots.share();
+      if (row >= hidden) return;
+      for_each_column_group<S>(rows, [&](int c) {
+        const float* sum = &sums[4 * c];
+        const u32 lower =
+            transpose_pairs(sum[0] * n.lower_factor + n.lower_bias, sum[1] * n.lower_factor + n.lower_bias);
+        const u32 upper =
+            transpose_pairs(sum[2] * n.upper_factor + n.upper_bias, sum[3] * n.upper_factor + n.upper_bias);
+        const bool take = c * 8 + g < rows;
+        u16* target = y + i64(tile_slots[c * 8 + g]) * hidden + row + 2 * t;
+        store_if(take, target, lower);
+        store_if(take, target + 8, upper);
       });
     });
   }

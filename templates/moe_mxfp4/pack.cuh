@@ -25,12 +25,13 @@ __device__ inline int checkpoint_row(int order, int row, int rows) {
   return i + (up == (order == kHalvesGateUp) ? rows / 2 : 0);
 }
 
-// One warp per packed row: its exponent (see row_factor), its bias.
-// The exponent is how far the largest E8M0 byte of a block that is not all zero exceeds 128, so that stored
-// scale bytes fit; kNanRow if a byte is 255. grid: one block of 256 threads per 8 rows of all experts.
-__global__ void __launch_bounds__(256)
-    pack_rows(const u8* blocks, const u8* scales, const void* bias, int bias_bytes, int rows, int k,
-              int order, i64 all_rows, u8* row_exponents, void* packed_bias) {
+// One warp per packed row of all experts (8 per block of 256 threads): its bias, and as its exponent what
+// `exponent` makes of the largest E8M0 byte above kLeast of a block that is not all zero (0 if there is
+// none).
+template <u32 kLeast, class Exponent>
+__device__ inline void pack_row(const u8* blocks, const u8* scales, const void* bias, int bias_bytes,
+                                int rows, int k, int order, i64 all_rows, u8* row_exponents,
+                                void* packed_bias, const Exponent& exponent) {
   const i64 packed_row = i64(blockIdx.x) * 8 + (threadIdx.x >> 5);
   if (packed_row >= all_rows) return;
   const int lane = int(threadIdx.x & 31);
@@ -39,7 +40,7 @@ __global__ void __launch_bounds__(256)
   u32 largest = 0;
   for (int block = lane; block < k / 32; block += 32) {
     const u32 scale = scales[source * (k / 32) + block];
-    if (scale <= 128 || scale <= largest) continue;
+    if (scale <= kLeast || scale <= largest) continue;
     u32 any = scale == kNanRow ? 1 : 0;
     for (int i = 0; i < 16; ++i) any |= blocks[source * (k / 2) + block * 16 + i] & 0x77u;
     if (any != 0) largest = scale;
@@ -49,9 +50,20 @@ __global__ void __launch_bounds__(256)
     largest = other > largest ? other : largest;
   }
   if (lane != 0) return;
-  row_exponents[packed_row] = u8(largest == kNanRow ? kNanRow : largest > 128 ? largest - 128 : 0);
+  row_exponents[packed_row] = u8(exponent(largest));
   if (bias_bytes == 2) static_cast<u16*>(packed_bias)[packed_row] = static_cast<const u16*>(bias)[source];
   if (bias_bytes == 4) static_cast<u32*>(packed_bias)[packed_row] = static_cast<const u32*>(bias)[source];
+}
+
+// The exponent (see row_factor) is how far the largest byte exceeds 128, so that stored scale bytes fit;
+// kNanRow if a byte is 255.
+__global__ void __launch_bounds__(256)
+    pack_rows(const u8* blocks, const u8* scales, const void* bias, int bias_bytes, int rows, int k,
+              int order, i64 all_rows, u8* row_exponents, void* packed_bias) {
+  pack_row<128>(blocks, scales, bias, bias_bytes, rows, k, order, all_rows, row_exponents, packed_bias,
+                [](u32 largest) { return largest == kNanRow ? kNanRow
+                                         : largest > 128    ? largest - 128
+                                                            : 0; });
 }
 
 // The scale byte that the GEMM reads: exponent field of 2^(scale - row exponent - 127) * 2^126.

@@ -8,30 +8,12 @@
 
 namespace rtjit::moe_mxfp4 {
 
-// One warp per packed row: its exponent (the largest E8M0 byte of a block that is not all zero; kNanRow if
-// that is NaN) and its bias. grid: one block of 256 threads per 8 rows of all experts.
+// The exponent is the largest byte itself; kNanRow if that is NaN.
 __global__ void __launch_bounds__(256)
     pack_e5m2_rows(const u8* blocks, const u8* scales, const void* bias, int bias_bytes, int rows, int k,
                    int order, i64 all_rows, u8* row_exponents, void* packed_bias) {
-  const i64 packed_row = i64(blockIdx.x) * 8 + (threadIdx.x >> 5);
-  if (packed_row >= all_rows) return;
-  const int lane = int(threadIdx.x & 31);
-  const i64 expert = packed_row / rows;
-  const i64 source = expert * rows + checkpoint_row(order, int(packed_row % rows), rows);
-  u32 largest = 0;
-  for (int block = lane; block < k / 32; block += 32) {
-    const u32 scale = scales[source * (k / 32) + block];
-    if (scale <= largest) continue;
-    u32 any = scale == kNanRow ? 1 : 0;
-    for (int i = 0; i < 16; ++i) any |= blocks[source * (k / 2) + block * 16 + i] & 0x77u;
-    if (any != 0) largest = scale;
-  }
-  for (int distance = 16; distance > 0; distance /= 2)
-    largest = max(largest, __shfl_xor_sync(0xffffffffu, largest, distance));
-  if (lane != 0) return;
-  row_exponents[packed_row] = u8(largest);
-  if (bias_bytes == 2) static_cast<u16*>(packed_bias)[packed_row] = static_cast<const u16*>(bias)[source];
-  if (bias_bytes == 4) static_cast<u32*>(packed_bias)[packed_row] = static_cast<const u32*>(bias)[source];
+  pack_row<0>(blocks, scales, bias, bias_bytes, rows, k, order, all_rows, row_exponents, packed_bias,
+              [](u32 largest) { return largest; });
 }
 
 // One warp per tile of 16 rows x 64 k. Blocks more than 2^kFarthest below their row become zeros, as do those

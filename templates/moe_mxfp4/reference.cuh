@@ -7,7 +7,7 @@
 #include "device/pdl.cuh"
 #include "moe_mxfp4/common.cuh"
 #include "moe_mxfp4/e5m2_layout.cuh"
-#include "moe_mxfp4/quantise.cuh"
+#include "moe_mxfp4/quantise_panels.cuh"
 
 namespace rtjit::moe_mxfp4 {
 
@@ -114,6 +114,37 @@ struct TokenRow {
   }
 };
 
+// A row of MXFP8 activations in panels: where its first codes and factor are.
+struct PanelRow {
+  const u8* codes;
+  const float* factors;
+  i64 rows;
+  int swizzle;
+
+  template <class Weights>
+  __device__ void read(int k, int t, float (&result)[8]) const {
+    const int panel = k / kPanelK;
+    const u8* row = codes + panel * rows * kPanelK;
+    const float factor = factors[panel * rows];
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int within = k % kPanelK + Weights::k_of(t, i);
+      result[i] = e4m3_to_float(row[(within / 16 ^ swizzle) * 16 + within % 16]) * factor;
+    }
+  }
+};
+
+// Row `row` of `rows`, as whatever the GEMMs take. In panels of h, m is its place in its tile.
+template <Activations kActivations, int kForm>
+__device__ inline auto activation_row(const u16* values, const u8* codes, const u8* scales, i64 row, int k,
+                                      int rows, int m) {
+  if constexpr (kActivations == Activations::mxfp8 && kForm == 1) {
+    return PanelRow{codes + row * kPanelK, reinterpret_cast<const float*>(scales) + row, rows, m % 8};
+  } else {
+    return TokenRow<kActivations>{values, codes + row * k, scales + row * scale_pitch(k)};
+  }
+}
+
 // sums[upper][m] of rows g (upper = 0) and g + 8 of one strip for up to 8 token rows. Every lane of a quad
 // takes a quarter of k; the quad's sums are added at the end, so all four lanes hold the result.
 template <class Weights, class Sum, class GetTokenRow>
@@ -176,7 +207,7 @@ __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
                     const void* bias, const float* alphas, const float* betas, const float* limits,
                     float alpha, float beta, float limit, int limited, const i32* sorted_slots,
                     const TokenTile* token_tiles, const i32* tile_counts, u16* h, int hidden,
-                    int intermediate, int top_k, const u8* x_codes, const u8* x_scales) {
+                    int intermediate, int top_k, const u8* x_codes, const u8* x_scales, int panel_rows) {
   using Sum = typename AccumulatorType<kAccumulator>::Type;
   wait_for_predecessor();
   let_successor_start();
@@ -191,8 +222,8 @@ __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
       weights, strip, rows,
       [&](int m) {
         const i64 token = sorted_slots[tile.first_row + m] / top_k;
-        return TokenRow<kActivations>{x + token * x_stride, x_codes + token * hidden,
-                                      x_scales + token * scale_pitch(hidden)};
+        return activation_row<kActivations, kForm>(x + token * x_stride, x_codes, x_scales, token, hidden,
+                                                   panel_rows, 0);
       },
       sums);
   const ActivationNumbers numbers =
@@ -216,7 +247,7 @@ __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
     gemm2_reference(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents,
                     const void* bias, const i32* sorted_slots, const TokenTile* token_tiles,
                     const i32* tile_counts, u16* y, int hidden, int intermediate, const u8* h_codes,
-                    const u8* h_scales) {
+                    const u8* h_scales, int panel_rows) {
   using Sum = typename AccumulatorType<kAccumulator>::Type;
   wait_for_predecessor();
   let_successor_start();
@@ -231,8 +262,8 @@ __global__ void __launch_bounds__(32 * kReferenceWarps, 4)
       weights, strip, rows,
       [&](int m) {
         const i64 row = tile.first_row + m;
-        return TokenRow<kActivations>{h + row * intermediate, h_codes + row * intermediate,
-                                      h_scales + row * scale_pitch(intermediate)};
+        return activation_row<kActivations, kForm>(h + row * intermediate, h_codes, h_scales, row,
+                                                   intermediate, panel_rows, m);
       },
       sums);
   const int g = int(threadIdx.x & 31) >> 2, t = int(threadIdx.x & 3);

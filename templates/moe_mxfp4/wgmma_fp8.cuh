@@ -1,11 +1,12 @@
 // What both GEMMs with MXFP8 activations on Hopper share: the weights, widened to E5M2 with their block
-// scales in registers, are the left operand of wgmma, the tokens in E4M3 with one scale per row its columns.
+// scales in registers, are the left operand of wgmma, the tokens in E4M3 (quantise_panels.cuh) its columns.
 //
-// Everything comes by bulk copies, three per buffer of 128 k, which one thread starts: the weight rows of a
-// step (e5m2_layout.cuh) lie in one piece, as do the tokens of a tile (quantise_tiles.cuh). Two warpgroups
-// compute, 64 weight rows each. Tiles, rings and columns are those of wgmma.cuh.
+// A buffer holds 128 k: a panel of the tokens with its factors, and the weight rows of a step, which lie in
+// one piece (e5m2_layout.cuh) and come by bulk copy. Two warpgroups compute, 64 weight rows each. Rings and
+// columns are those of wgmma.cuh.
 //
-// The tensor core truncates its sums to 13 bits. So after kSteps buffers they are added to sums in fp32.
+// The tensor core truncates its sums to 13 bits. So after kSteps buffers they are multiplied with the tokens'
+// factors and added to sums in fp32.
 #pragma once
 
 #include "device/bulk_copy.cuh"
@@ -16,98 +17,77 @@
 #include "device/wgmma_fp8.cuh"
 #include "moe_mxfp4/common.cuh"
 #include "moe_mxfp4/e5m2_layout.cuh"
-#include "moe_mxfp4/quantise_tiles.cuh"
+#include "moe_mxfp4/quantise_panels.cuh"
 #include "moe_mxfp4/wgmma.cuh"
 
 namespace rtjit::moe_mxfp4 {
 
 // kBlockM tokens times kBlockN weight rows per thread block. kSteps: buffers between additions in fp32.
-template <int kBlockM_, int kStages_, int kSteps_, int kK_>
+// kGathered: the tokens come by cp.async, which wgmma does not see without a fence.
+template <int kBlockM_, int kStages_, int kSteps_, int kK_, bool kGathered_>
 struct WgmmaFp8Shape {
   static constexpr int kBlockM = kBlockM_, kStages = kStages_, kSteps = kSteps_, kK = kK_;
-  static constexpr int kGroups = 2, kBlockN = 64 * kGroups, kStepK = kTokenStep;
+  static constexpr bool kGathered = kGathered_;
+  static constexpr int kGroups = 2, kBlockN = 64 * kGroups, kStepK = kPanelK;
   static constexpr int kFullSteps = kK / kStepK, kTail = kK % kStepK;
+  static constexpr int kAllSteps = kFullSteps + (kTail != 0);
   static constexpr int kStrips = kBlockN / kStripRows;
   static constexpr int kStripBytes = 2 * kTileBytes, kStripScaleBytes = 2 * kTileScaleBytes;  // of a buffer
   static constexpr int kTokenBytes = kBlockM * kStepK;
   static constexpr int kWeightBytes = kStrips * kStripBytes, kScaleBytes = kStrips * kStripScaleBytes;
   static constexpr int kThreads = kCopyThreads + 128 * kGroups;
   static constexpr int kColumnStep = 16;
-  static constexpr int kColumnForms = kBlockM <= 32 ? 1 : min_of(3, kBlockM / kColumnStep - 1);
-  static constexpr int kCopyRegisters = 40, kComputeRegisters = 232;
-  static_assert(kBlockM % 16 == 0 && kStepK == kE5m2StepK);
+  // Tiles of up to 64 tokens wait for memory, not for the tensor cores.
+  static constexpr int kColumnForms = kBlockM <= 64 ? 1 : min_of(3, kBlockM / kColumnStep - 1);
+  static constexpr int kFewestColumns = kBlockM - (kColumnForms - 1) * kColumnStep;
+  static constexpr int kCopyRegisters = 72, kComputeRegisters = 216;
+  static_assert(kCopyThreads * kCopyRegisters + 128 * kGroups * kComputeRegisters <=
+                    65536 / kThreads / 8 * 8 * kThreads,
+                "there are as many registers as the launch gave");
+  static_assert(kBlockM % 16 == 0 && kStepK == kE5m2StepK && kSteps * kStepK <= kSharedK);
 };
+
+// Tokens 2t, 2t+1, 2t+8 and 2t+9 of 16, whose sums lane t of a quad holds, stand side by side.
+__host__ __device__ constexpr u32 factor_place(u32 m) {
+  return m / 16 * 16 + m % 8 / 2 * 4 + m % 16 / 8 * 2 + m % 2;
+}
 
 template <class S>
 struct WgmmaFp8Shared {
   alignas(1024) u8 tokens[S::kStages][S::kTokenBytes];
   alignas(128) u8 weights[S::kStages][S::kWeightBytes];
   alignas(128) u8 scales[S::kStages][S::kScaleBytes];
-  alignas(16) float factors[S::kGroups][S::kBlockM];
-  i32 slots[S::kGroups][S::kBlockM];
+  alignas(16) float factors[S::kStages][S::kBlockM];  // of token m at factor_place(m)
   u64 full[S::kStages], empty[S::kStages];
 };
 
 // Barriers, and zeros in the buffers: rows of tokens and of weights that do not exist are read as well.
-template <class S>
+// kCopying threads fill the buffers.
+template <class S, int kCopying>
 __device__ inline void init_shared(WgmmaFp8Shared<S>& shared) {
-  constexpr int kBytes = S::kStages * (S::kTokenBytes + S::kWeightBytes + S::kScaleBytes);
+  constexpr int kBytes = S::kStages * (S::kTokenBytes + S::kWeightBytes + S::kScaleBytes + S::kBlockM * 4);
   uint4* buffers = reinterpret_cast<uint4*>(&shared);
 #pragma unroll 4
   for (int i = int(threadIdx.x); i < kBytes / int(sizeof(uint4)); i += S::kThreads)
     buffers[i] = make_uint4(0, 0, 0, 0);
   fence_async_shared();
   if (threadIdx.x < S::kStages) {
-    barrier_init(&shared.full[threadIdx.x], 1);
+    barrier_init(&shared.full[threadIdx.x], kCopying + 1);  // one of them announces the bulk copies besides
     barrier_init(&shared.empty[threadIdx.x], 4 * S::kGroups);
     barrier_init_fence();
   }
   __syncthreads();
 }
 
-// What the epilogue needs of the tile's tokens, so that it need not wait for memory: read before the sums are
-// computed, a token or two per thread, and shared after it. Each computing warpgroup does so for itself.
+// Whether the sums up to this buffer are multiplied with its factors, which the ones before it share.
 template <class S>
-class TileTokens {
- public:
-  // `slots` may be null.
-  __device__ TileTokens(WgmmaFp8Shared<S>& shared, int group, const float* factors, const i32* slots,
-                        int rows)
-      : factors_(shared.factors[group]), slots_(shared.slots[group]), group_(group) {
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int m = min(thread() + i * 128, rows - 1);
-      factor_[i] = factors[m];
-      slot_[i] = slots != nullptr ? slots[m] : 0;
-    }
-  }
-  // All threads of the warpgroup must call.
-  __device__ void share() const {
-    sync();  // nobody still reads those of the tile before
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int m = thread() + i * 128;
-      if (m < S::kBlockM) factors_[m] = factor_[i], slots_[m] = slot_[i];
-    }
-    sync();
-  }
-  // Of tokens m and m + 1; m is even.
-  __device__ float2 factors(int m) const { return *reinterpret_cast<const float2*>(factors_ + m); }
-  __device__ int slot(int m) const { return slots_[m]; }
+__device__ inline bool takes_factors(int step) {
+  return (step + 1) % S::kSteps == 0 || step + 1 == S::kAllSteps;
+}
 
- private:
-  static constexpr int kEach = div_up(S::kBlockM, 128);
-  static __device__ int thread() { return int(threadIdx.x & 127); }
-  __device__ void sync() const { asm volatile("bar.sync %0, 128;" ::"r"(group_ + 1) : "memory"); }
-  float* factors_;
-  i32* slots_;
-  int group_;
-  float factor_[kEach];
-  i32 slot_[kEach];
-};
-
-// What the epilogue needs of this lane's weight rows g and g + 8 of a strip, likewise read before. Sums are
-// in units of kE5m2Unit; rows that do not exist may be any.
+// What the epilogue needs of this lane's weight rows g and g + 8 of a strip, so that it need not wait for
+// memory: read before the sums are computed. Sums are in units of kE5m2Unit; rows that do not exist may be
+// any.
 struct LaneRows {
   float lower_factor, upper_factor, lower_bias, upper_bias;
 };
@@ -120,56 +100,62 @@ __device__ inline LaneRows lane_rows(const u8* row_exponents, const void* bias, 
           load_bias<kBias>(bias, index + 8)};
 }
 
-// The copying thread, one tile. With `early`, which only a block's first tile may have, the weights of as
-// many steps as there are buffers are under way before `wait()`; tokens are read after it.
-template <class S, class Wait>
+// Calls `work(c)` for every group of eight tokens that a tile of so many rows may have something in. A branch
+// only where a number of columns ends: many groups overlap.
+template <class S, class Work>
+__device__ inline void for_each_column_group(int rows, const Work& work) {
+#pragma unroll
+  for (int c = 0; c < S::kBlockM / 8; ++c) {
+    if (8 * c >= S::kFewestColumns && 8 * c % S::kColumnStep == 0 && rows <= 8 * c) break;
+    work(c);
+  }
+}
+
+// The copying threads, one tile of weights. One of them starts the bulk copies; `copy_tokens(stage, step)`
+// is called by all and copies a panel, of which token_bytes are bulk copies of its own. With `early`, which
+// only a block's first tile may have, the weights of as many steps as there are buffers are under way before
+// `wait()`; tokens are read after it.
+template <class S, class CopyTokens, class Wait>
 __device__ inline void copy_tile_in_bulk(WgmmaFp8Shared<S>& shared, Ring<S::kStages>& ring,
-                                         const WgmmaWeights& weights, const u8* codes, const TokenTile& tile,
-                                         int first_strip, bool early, const Wait& wait) {
-  const int rows = tile.rows, strips = weights.rows / kStripRows;
+                                         const WgmmaWeights& weights, int expert, int first_strip,
+                                         u32 token_bytes, const CopyTokens& copy_tokens, bool early,
+                                         const Wait& wait) {
+  const int strips = weights.rows / kStripRows;
   const u32 own = u32(max(0, min(S::kStrips, strips - first_strip)));
-  const u8* source = weights.tiles + tile.expert * e5m2_expert_bytes(weights.rows, S::kK);
-  const u8* distances = weights.scales + tile.expert * e5m2_expert_distances(weights.rows, S::kK);
-  const u8* tokens = codes + i64(tile.first_row) * token_pitch(S::kK);
+  const u8* source = weights.tiles + expert * e5m2_expert_bytes(weights.rows, S::kK);
+  const u8* distances = weights.scales + expert * e5m2_expert_distances(weights.rows, S::kK);
   const u32 full = shared_address(&shared.full[0]);
 
-  auto copy_weights = [&](int stage, auto step_k) {
-    constexpr u32 kCodes = decltype(step_k)::value * kStripRows / 2, kScales = decltype(step_k)::value / 2;
+  auto copy_weights = [&](int stage, int step) {
+    if (threadIdx.x != 0) return;
+    const u32 step_k = u32(min(S::kStepK, S::kK - step * S::kStepK));
+    const u32 codes = step_k * kStripRows / 2, scales = step_k / 2;  // of a strip
     const u32 barrier = full + u32(stage * 8);
-    barrier_expect(barrier, own * (kCodes + kScales) + u32(rows * kTokenStep));
+    barrier_expect(barrier, own * (codes + scales) + token_bytes);
     if (own > 0) {
       copy_bulk(shared_address(shared.weights[0]) + u32(stage * S::kWeightBytes),
-                source + first_strip * i64(kCodes), own * kCodes, barrier);
+                source + u64(first_strip) * codes, own * codes, barrier);
       copy_bulk(shared_address(shared.scales[0]) + u32(stage * S::kScaleBytes),
-                distances + first_strip * i64(kScales), own * kScales, barrier);
+                distances + u64(first_strip) * scales, own * scales, barrier);
     }
-    source += strips * i64(kCodes), distances += strips * i64(kScales);
+    source += u64(strips) * codes, distances += u64(strips) * scales;
   };
-  auto copy_tokens = [&](int stage) {
-    copy_bulk(shared_address(shared.tokens[stage]), tokens, u32(rows * kTokenStep), full + u32(stage * 8));
-    tokens += rows * kTokenStep;
-  };
-  auto copy_step = [&](auto step_k) {
-    barrier_wait(&shared.empty[ring.stage], ring.parity ^ 1);
-    copy_weights(ring.stage, step_k);
-    copy_tokens(ring.stage);
-    ring.next();
-  };
-  int done = 0;
+  const int done = early ? min_of(S::kAllSteps, S::kStages) : 0;
   if (early) {
-    done = min_of(S::kFullSteps, S::kStages);
 #pragma unroll 1
-    for (int step = 0; step < done; ++step) copy_weights(step, Constant<S::kStepK>());
+    for (int step = 0; step < done; ++step) copy_weights(step, step);
     wait();
-#pragma unroll 1
-    for (int step = 0; step < done; ++step) {
-      copy_tokens(ring.stage);
-      ring.next();
-    }
   }
 #pragma unroll 1
-  for (int step = done; step < S::kFullSteps; ++step) copy_step(Constant<S::kStepK>());
-  if constexpr (S::kTail != 0) copy_step(Constant<S::kTail>());
+  for (int step = 0; step < S::kAllSteps; ++step) {
+    if (step >= done) {
+      barrier_wait(&shared.empty[ring.stage], ring.parity ^ 1);
+      copy_weights(ring.stage, step);
+    }
+    copy_tokens(ring.stage, step);
+    barrier_arrive_after_copies(&shared.full[ring.stage]);
+    ring.next();
+  }
 }
 
 // This lane's weights of 64 rows x 128 k: words, and four times the distance of each block's scale from its
@@ -199,12 +185,13 @@ class Fp8Computer {
     tokens_ = keep(shared_address(&shared.tokens[0][0]));
     weights_ = keep(shared_address(&shared.weights[0][strip_ * S::kStripBytes + lane * 16]));
     scales_ = keep(shared_address(&shared.scales[0][strip_ * S::kStripScaleBytes + (lane >> 2) * 4]));
+    factors_ = keep(shared_address(&shared.factors[0][(lane & 3) * 4]));
     full_ = keep(shared_address(&shared.full[0]));
   }
 
-  // The sums of one tile.
+  // The sums of one tile with at most kColumns tokens; those of more are left alone.
   template <int kColumns>
-  __device__ void compute(Ring<S::kStages>& ring, float (&sums)[kColumns / 2]) const {
+  __device__ void compute(Ring<S::kStages>& ring, float (&sums)[S::kBlockM / 2]) const {
     constexpr int kPieces = S::kFullSteps / S::kSteps, kRest = S::kFullSteps % S::kSteps;
     float part_sums[kColumns / 2];
 #pragma unroll
@@ -217,11 +204,8 @@ class Fp8Computer {
       widen_unit<0>(unit, left0);
     }
 #pragma unroll 1
-    for (int piece = 0; piece < kPieces; ++piece) {
-      piece_steps<kColumns, S::kSteps, false>(ring, piece + 1 < kPieces, unit, left0, left1, part_sums);
-#pragma unroll
-      for (int i = 0; i < kColumns / 2; ++i) sums[i] += part_sums[i];
-    }
+    for (int piece = 0; piece < kPieces; ++piece)
+      add_piece<kColumns, S::kSteps, false>(ring, piece + 1 < kPieces, unit, left0, left1, part_sums, sums);
     if constexpr (kRest > 0 || kHasTail) {
       wait_full(ring);
       if (kRest > 0) {
@@ -230,16 +214,14 @@ class Fp8Computer {
         load_tail(ring.stage, unit);
       }
       widen_unit<0>(unit, left0);
-      piece_steps<kColumns, kRest + kHasTail, kHasTail>(ring, false, unit, left0, left1, part_sums);
-#pragma unroll
-      for (int i = 0; i < kColumns / 2; ++i) sums[i] += part_sums[i];
+      add_piece<kColumns, kRest + kHasTail, kHasTail>(ring, false, unit, left0, left1, part_sums, sums);
     }
   }
 
   // Without computing anything: this warpgroup has no rows that exist.
   __device__ void skip(Ring<S::kStages>& ring) const {
 #pragma unroll 1
-    for (int step = 0; step < S::kFullSteps + (S::kTail != 0); ++step) {
+    for (int step = 0; step < S::kAllSteps; ++step) {
       wait_full(ring);
       release(ring.stage);
       ring.next();
@@ -252,8 +234,9 @@ class Fp8Computer {
   // kSteps buffers, of which the last may have only kTail k. left0 holds the first half of the first, and
   // with `more` in the end that of the buffer after the last.
   template <int kColumns, int kSteps, bool kTailed>
-  __device__ void piece_steps(Ring<S::kStages>& ring, bool more, LaneUnit& unit, u32 (&left0)[2][4],
-                              u32 (&left1)[2][4], float (&part_sums)[kColumns / 2]) const {
+  __device__ void add_piece(Ring<S::kStages>& ring, bool more, LaneUnit& unit, u32 (&left0)[2][4],
+                            u32 (&left1)[2][4], float (&part_sums)[kColumns / 2],
+                            float (&sums)[S::kBlockM / 2]) const {
     int previous = 0;
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
@@ -290,6 +273,17 @@ class Fp8Computer {
       }
     }
     wgmma_wait<0>();
+    // All buffers of a piece have the same factors.
+    const u32 factors = factors_ + u32(previous * S::kBlockM * 4);
+#pragma unroll
+    for (int c = 0; c < kColumns / 16; ++c) {
+      float factor[4];
+      asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                   : "=f"(factor[0]), "=f"(factor[1]), "=f"(factor[2]), "=f"(factor[3])
+                   : "r"(factors + u32(c * 64)));
+#pragma unroll
+      for (int i = 0; i < 8; ++i) sums[8 * c + i] += part_sums[8 * c + i] * factor[i / 4 * 2 + i % 2];
+    }
     release(previous);
   }
 
@@ -298,8 +292,9 @@ class Fp8Computer {
   }
   __device__ void wait_full(const Ring<S::kStages>& ring) const {
     barrier_wait(full_ + u32(ring.stage * 8), ring.parity);
+    if constexpr (S::kGathered) fence_async_shared();
   }
-  // Gives a buffer back to the copying thread.
+  // Gives a buffer back to the copying threads.
   __device__ void release(int stage) const {
     __syncwarp();
     if ((threadIdx.x & 31) == 0) barrier_arrive(full_ + u32(S::kStages * sizeof(u64)) + u32(stage * 8));
@@ -346,8 +341,9 @@ class Fp8Computer {
     wgmma_commit();
   }
 
-  u32 strip_;                             // this warp's
-  u32 tokens_, weights_, scales_, full_;  // addresses in shared memory; of weights and scales, this lane's
+  u32 strip_;  // this warp's
+  // Addresses in shared memory; of weights, scales and factors, this lane's.
+  u32 tokens_, weights_, scales_, factors_, full_;
 };
 
 }  // namespace rtjit::moe_mxfp4

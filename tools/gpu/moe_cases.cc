@@ -276,4 +276,71 @@ std::vector<Case> all_cases() {
   return cases;
 }
 
+std::vector<Case> fp8_cases() {
+  std::vector<Case> cases;
+  for (int width : {320, 608}) {
+    for (int tokens : {0, 1, 8, 129, 513}) {
+      cases.push_back({.name = "width " + std::to_string(width) + ", tokens " + std::to_string(tokens),
+                       .hidden = width,
+                       .tokens = tokens,
+                       .every_config = true});
+    }
+  }
+  cases.push_back({.name = "tokens 1025, two launches of align", .hidden = 320, .tokens = 1025});
+  for (int tokens : {1, 13, 513}) {
+    cases.push_back({.name = "gpt-oss dims, tokens " + std::to_string(tokens),
+                     .hidden = 2880,
+                     .tokens = tokens,
+                     .every_config = tokens != 513});
+  }
+  cases.push_back({.name = "top_k 1", .hidden = 96, .top_k = 1, .tokens = 40});
+  cases.push_back({.name = "top_k 6 of 32", .hidden = 224, .experts = 32, .top_k = 6, .tokens = 90});
+  cases.push_back({.name = "halves gate up, silu, no bias, no limit",
+                   .hidden = 224,
+                   .tokens = 100,
+                   .layout = MoeLayout::halves_gate_up,
+                   .activation = MoeActivation::silu,
+                   .bias = BiasType::none,
+                   .limited = false});
+  cases.push_back({.name = "halves up gate, gelu, f32 bias",
+                   .hidden = 96,
+                   .tokens = 100,
+                   .layout = MoeLayout::halves_up_gate,
+                   .activation = MoeActivation::gelu_tanh,
+                   .bias = BiasType::f32,
+                   .limited = false});
+  cases.push_back({.name = "per expert", .hidden = 320, .tokens = 60, .limited = false, .per_expert = true});
+  cases.push_back({.name = "one expert gets all", .hidden = 320, .tokens = 700, .ids = Ids::one_expert});
+  cases.push_back(
+      {.name = "two experts of 128", .hidden = 96, .experts = 128, .tokens = 33, .ids = Ids::few});
+  cases.push_back({.name = "a third skipped, NaN weights",
+                   .hidden = 320,
+                   .tokens = 70,
+                   .expert_offset = 16,
+                   .ids = Ids::some_skipped});
+  cases.push_back({.name = "all skipped", .hidden = 320, .tokens = 9, .ids = Ids::all_skipped});
+  cases.push_back(
+      {.name = "an expert twice in a token", .hidden = 320, .tokens = 25, .ids = Ids::duplicates});
+  cases.push_back({.name = "i64 ids, padded x", .hidden = 320, .tokens = 30, .id_bytes = 8, .x_padding = 64});
+  cases.push_back({.name = "NaN beyond num_valid_tokens",
+                   .hidden = 320,
+                   .tokens = 40,
+                   .valid_tokens = 20,
+                   .nan_x = true});
+  cases.push_back({.name = "NaN in one row of x", .hidden = 320, .tokens = 20, .nan_x = true});
+  for (const auto& [name, scales] : {std::pair{"scale bytes 0 to 254", Scales::every},
+                                     {"small scale bytes, large x", Scales::tiny},
+                                     {"large scale bytes, small x", Scales::huge}})
+    cases.push_back({.name = name, .hidden = 96, .bias = BiasType::none, .scales = scales});
+  cases.push_back({.name = "scale byte 255", .hidden = 320, .tokens = 30, .scales = Scales::some_nan});
+  cases.push_back({.name = "zero blocks with any scale", .hidden = 320, .scales = Scales::zero_rows});
+  for (Case& c : cases) {
+    c.name = "mxfp8, " + c.name;
+    c.intermediate = c.hidden;
+    c.mxfp8 = true;
+    c.max_per_rms = 2.5e-1;
+  }
+  return cases;
+}
+
 }  // namespace rtjit::check

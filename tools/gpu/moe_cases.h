@@ -44,9 +44,11 @@ struct Case {
   bool any_order = false;     // results may be added up in any order
   bool nan_x = false;         // one token's row holds a NaN
   bool every_config = false;  // all configs instead of a rotating choice
+  double max_per_rms = 5e-2;  // error of a single element; see [[verify.case]] of the manifest
 };
 
 std::vector<Case> all_cases();
+std::vector<Case> fp8_cases();  // with MXFP8 activations, at the widths of wgmma_fp8_configs
 
 struct CaseData {
   oracle::MoeProblem problem;

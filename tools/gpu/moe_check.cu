@@ -6,7 +6,9 @@
 //   ./moe_check                       everything
 //   ./moe_check check [TEXT]          the problems only (whose name contains TEXT)
 //   ./moe_check time [MODEL [TOKENS]] the times only (of one model, at these numbers of tokens: 1,64,1024);
-//                                     also deepseek-v4-flash, and `resident`: 4 experts whose weights stay in L2
+//                                     also deepseek-v4-flash, and `resident`: 4 experts whose weights stay in
+//                                     L2
+// MXFP8=1 in the environment: with MXFP8 activations, by variant wgmma_fp8 alone (sm_90a).
 // VARIANTS=/wgmma:/stream: in the environment leaves the configs of other variants out,
 // CONFIG=TEXT those whose name does not contain TEXT.
 #include <algorithm>
@@ -52,10 +54,11 @@ void pack(const Case& c, const oracle::MoeWeights& weights, const Packed& packed
     const auto codes = upload_as<uint8_t>(w), bytes = upload_as<uint8_t>(s);
     const auto biases = upload_floats(b, bias_bytes == 2);
     const i64 all_rows = i64(c.experts) * rows, all_tiles = all_rows / 16 * ((k + 63) / 64);
-    start(nullptr, pack_rows, int((all_rows + 7) / 8), 256, 0, codes->as<u8>(), bytes->as<u8>(),
-          biases->as<void>(), bias_bytes, rows, k, order, all_rows, exponents.as<u8>(), bias.as<void>());
-    start(nullptr, pack_tiles, int((all_tiles + 7) / 8), 256, 0, codes->as<u8>(), bytes->as<u8>(),
-          exponents.as<u8>(), rows, k, order, all_tiles, tiles.as<u8>(), scales.as<u8>());
+    start(nullptr, c.mxfp8 ? pack_e5m2_rows : pack_rows, int((all_rows + 7) / 8), 256, 0, codes->as<u8>(),
+          bytes->as<u8>(), biases->as<void>(), bias_bytes, rows, k, order, all_rows, exponents.as<u8>(),
+          bias.as<void>());
+    start(nullptr, c.mxfp8 ? pack_e5m2_tiles : pack_tiles, int((all_tiles + 7) / 8), 256, 0, codes->as<u8>(),
+          bytes->as<u8>(), exponents.as<u8>(), rows, k, order, all_tiles, tiles.as<u8>(), scales.as<u8>());
     MOE_CUDA(cudaDeviceSynchronize());
   };
   one(weights.w1, weights.s1, weights.b1, 2 * c.intermediate, c.hidden, order1, packed.tiles1, packed.scales1,
@@ -69,24 +72,30 @@ std::unique_ptr<Buffer> upload_ids(const std::vector<int64_t>& ids, int bytes) {
   return bytes == 4 ? upload_as<int32_t>(ids) : upload_as<int64_t>(ids);
 }
 
+bool mxfp8_asked_for() { return std::getenv("MXFP8") != nullptr; }
+
 // All configs that this device can run, of the variants asked for.
 std::vector<Config> all_configs() {
   const char *variants = std::getenv("VARIANTS"), *text = std::getenv("CONFIG");
   std::vector<Config> configs;
   int limit = 0;
   MOE_CUDA(cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
-  for (const auto& table : {mma_configs(), wgmma_configs(), stream_configs()}) {
+  for (const auto& table : {mma_configs(), wgmma_configs(), stream_configs(), wgmma_fp8_configs()}) {
     for (const Config& c : table) {
+      if (c.mxfp8 != mxfp8_asked_for()) continue;
       if (c.smem1 > limit || c.smem2 > limit) continue;
       if (variants != nullptr &&
           std::strstr(variants, ('/' + c.name.substr(0, c.name.find(':') + 1)).c_str()) == nullptr)
         continue;
       if (text != nullptr && c.name.find(text) == c.name.npos) continue;
       for (int f = 0; f < kFlavours; ++f) {
-        if (c.gemm1[f] == nullptr) continue;
-        const void* gemm2 = c.gemm2_mma[f] ? reinterpret_cast<const void*>(c.gemm2_mma[f])
-                                           : reinterpret_cast<const void*>(c.gemm2[f]);
-        MOE_CUDA(cudaFuncSetAttribute(c.gemm1[f], cudaFuncAttributeMaxDynamicSharedMemorySize, c.smem1));
+        if (!c.has(Flavour(f))) continue;
+        const void* gemm1 = c.mxfp8 ? reinterpret_cast<const void*>(c.gemm1_fp8[f])
+                                    : reinterpret_cast<const void*>(c.gemm1[f]);
+        const void* gemm2 = c.mxfp8          ? reinterpret_cast<const void*>(c.gemm2_fp8[f])
+                            : c.gemm2_mma[f] ? reinterpret_cast<const void*>(c.gemm2_mma[f])
+                                             : reinterpret_cast<const void*>(c.gemm2[f]);
+        MOE_CUDA(cudaFuncSetAttribute(gemm1, cudaFuncAttributeMaxDynamicSharedMemorySize, c.smem1));
         MOE_CUDA(cudaFuncSetAttribute(gemm2, cudaFuncAttributeMaxDynamicSharedMemorySize, c.smem2));
       }
       configs.push_back(c);
@@ -107,9 +116,10 @@ bool run_case(const Case& c, const std::vector<Config>& configs, size_t* turn) {
   l.id_bytes = c.id_bytes, l.weight_bytes = c.weight_bytes;
   l.expert_offset = c.expert_offset;
   l.limited = c.limited ? 1 : 0;
+  l.mxfp8 = c.mxfp8;
   const Packed packed(l.dims, c.bias == BiasType::none ? 0 : c.bias == BiasType::bf16 ? 2 : 4);
   pack(c, data.weights, packed);
-  Workspace workspace(l.dims, c.tokens);
+  Workspace workspace(l.dims, c.tokens, c.mxfp8);
   l.packed = &packed;
   l.workspace = &workspace;
   const auto x = upload_as<uint16_t>(data.inputs.x), ids = upload_ids(data.inputs.ids, c.id_bytes);
@@ -133,8 +143,7 @@ bool run_case(const Case& c, const std::vector<Config>& configs, size_t* turn) {
                            {"reference f32", nullptr, nullptr, false}};
   std::vector<const Config*> usable;
   for (const Config& config : configs) {
-    if (config.gemm1[int(l.flavour)] != nullptr && config.takes(c.hidden, c.intermediate))
-      usable.push_back(&config);
+    if (config.has(l.flavour) && config.takes(c.hidden, c.intermediate)) usable.push_back(&config);
   }
   const size_t count = c.every_config ? usable.size() : std::min<size_t>(usable.size(), 6);
   for (size_t i = 0; i < count; ++i) {  // GEMM1 and GEMM2 with different tiles
@@ -158,7 +167,7 @@ bool run_case(const Case& c, const std::vector<Config>& configs, size_t* turn) {
     const oracle::MoeError error = oracle::compare(expected, actual, c.hidden);
     worst_l2 = std::max(worst_l2, error.rel_l2);
     worst_max = std::max(worst_max, error.max_per_rms);
-    if (!error.ok()) {
+    if (!error.within(6e-3, c.max_per_rms)) {
       char text[256];
       std::snprintf(text, sizeof text, ": relL2 %.2e, max/rms %.2e, %lld NaN or inf misplaced, %lld not zero",
                     error.rel_l2, error.max_per_rms, static_cast<long long>(error.misplaced),
@@ -182,14 +191,15 @@ bool run_case(const Case& c, const std::vector<Config>& configs, size_t* turn) {
 
 // A graph captured once and replayed after ids changed must give the bits of an eager launch.
 bool run_replay(const Config& config) {
-  const Case c{.name = "graph replay with other ids", .tokens = 33};
+  Case c{.name = "graph replay with other ids", .tokens = 33};
+  if (config.mxfp8) c.hidden = c.intermediate = config.min_k, c.mxfp8 = true;
   CaseData data = make_data(c);
   Launch l;
   l.dims = {c.hidden, c.intermediate, c.experts, c.top_k};
-  l.tokens = c.tokens, l.x_stride = c.hidden, l.limited = 1;
+  l.tokens = c.tokens, l.x_stride = c.hidden, l.limited = 1, l.mxfp8 = c.mxfp8;
   const Packed packed(l.dims, 2);
   pack(c, data.weights, packed);
-  Workspace workspace(l.dims, c.tokens);
+  Workspace workspace(l.dims, c.tokens, c.mxfp8);
   l.packed = &packed, l.workspace = &workspace;
   const auto x = upload_as<uint16_t>(data.inputs.x), weights = upload_as<float>(data.inputs.weights);
   auto ids = upload_ids(data.inputs.ids, 4);
@@ -275,14 +285,18 @@ double microseconds(cudaStream_t stream, int copies, const Work& work) {
 void time_model(const char* name, const Dims& dims, const std::vector<Config>& configs,
                 const std::string& only_tokens, bool resident = false) {
   constexpr int kTogether = 4;
+  const bool mxfp8 = mxfp8_asked_for();
   const int kCopies = resident ? 1 : 4;
   std::vector<std::unique_ptr<Packed>> layers;
   for (int i = 0; i < kCopies; ++i) {
     layers.push_back(std::make_unique<Packed>(dims, 2));
     const Packed& p = *layers.back();
     for (const Buffer* codes : {&p.tiles1, &p.tiles2}) fill(*codes, u32(i), 0, 256);
-    for (const Buffer* scales : {&p.scales1, &p.scales2}) fill(*scales, u32(i), 244, 3);
-    for (const Buffer* zeros : {&p.exponents1, &p.exponents2, &p.bias1, &p.bias2}) fill(*zeros, 0, 0, 1);
+    // Scale bytes, or distances from the row's scale.
+    for (const Buffer* scales : {&p.scales1, &p.scales2})
+      fill(*scales, u32(i), mxfp8 ? 0 : 244, mxfp8 ? 1 : 3);
+    for (const Buffer* exponents : {&p.exponents1, &p.exponents2}) fill(*exponents, 0, mxfp8 ? 119 : 0, 1);
+    for (const Buffer* zeros : {&p.bias1, &p.bias2}) fill(*zeros, 0, 0, 1);
   }
   for (int tokens : {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192}) {
     if (!only_tokens.empty() &&
@@ -294,8 +308,8 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
     routing.intermediate = 32;
     const CaseData data = make_data(routing);
     Launch l;
-    l.dims = dims, l.tokens = tokens, l.x_stride = dims.hidden, l.limited = 1;
-    Workspace workspace(dims, tokens);
+    l.dims = dims, l.tokens = tokens, l.x_stride = dims.hidden, l.limited = 1, l.mxfp8 = mxfp8;
+    Workspace workspace(dims, tokens, mxfp8);
     const auto ids = upload_ids(data.inputs.ids, 4);
     const auto weights = upload_as<float>(data.inputs.weights);
     std::vector<uint16_t> values(size_t(tokens) * dims.hidden);
@@ -327,6 +341,7 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
         if (!resident && rows >= 64 && config.block_m <= 48) continue;
         if (rows <= 4 && config.block_m >= 64) continue;
         if (!config.takes(dims.hidden, dims.intermediate)) continue;
+        l.h_panels = h_panels_of(config);
         Launch first = at(0);
         run_align(first, config.block_m, config.block_m);
         if (gemm == 1 && times.empty()) run_gemm1(first, best[0].empty() ? &config : best[0].front());
@@ -361,7 +376,8 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
       }
     }
     std::printf(
-        "%s T=%-5d align %.1f us, combine %.1f us, whole operation %.1f us with %s and %s, %.0f experts used\n",
+        "%s T=%-5d align %.1f us, combine %.1f us, whole operation %.1f us with %s and %s, %.0f experts "
+        "used\n",
         name, tokens, align, combine, whole, pair[0]->name.c_str(), pair[1]->name.c_str(), active);
     std::fflush(stdout);
     MOE_CUDA(cudaStreamDestroy(l.stream));
@@ -379,7 +395,7 @@ int main(int argc, char** argv) {
   int passed = 0, failed = 0;
   if (mode != "time") {
     size_t turn = 0;
-    for (const Case& c : all_cases()) {
+    for (const Case& c : mxfp8_asked_for() ? fp8_cases() : all_cases()) {
       if (c.name.find(filter) == std::string::npos) continue;
       ++(run_case(c, configs, &turn) ? passed : failed);
     }

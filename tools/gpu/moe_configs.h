@@ -36,6 +36,13 @@ using Gemm2 = void (*)(const u16*, const u8*, const u8*, const u8*, const void*,
 using Gemm2Mma = void (*)(const u16*, const u8*, const u8*, const u8*, const void*, const i32*,
                           const TokenTile*, const i32*, u16*, int, int, int, const TensorMap);
 
+// With MXFP8 activations on Hopper (wgmma_fp8).
+using Gemm1Fp8 = void (*)(const u8*, const float*, const u8*, const u8*, const u8*, const void*, const float*,
+                          const float*, const float*, float, float, float, int, const i32*, const TokenTile*,
+                          const i32*, u8*, float*, int, int, int, int);
+using Gemm2Fp8 = void (*)(const u8*, const float*, const u8*, const u8*, const u8*, const void*, const i32*,
+                          const TokenTile*, const i32*, u16*, int, int);
+
 // Activation and bias that a kernel is compiled for. The last ones are compiled for a few configs only.
 enum class Flavour { swiglu_bf16, swiglu_none, silu_none, gelu_f32, count };
 constexpr int kFlavours = int(Flavour::count);
@@ -56,7 +63,13 @@ struct Config {
   std::array<Gemm1, kFlavours> gemm1 = {};              // null: not compiled
   std::array<Gemm2, kFlavours> gemm2 = {};
   std::array<Gemm2Mma, kFlavours> gemm2_mma = {};
+  bool mxfp8 = false;  // activations; then only these are compiled, and min_k is the one width they take
+  std::array<Gemm1Fp8, kFlavours> gemm1_fp8 = {};
+  std::array<Gemm2Fp8, kFlavours> gemm2_fp8 = {};
 
+  bool has(Flavour flavour) const {
+    return gemm1[int(flavour)] != nullptr || gemm1_fp8[int(flavour)] != nullptr;
+  }
   bool takes(int hidden, int intermediate) const {
     return std::min(hidden, intermediate) >= min_k && std::max(hidden, intermediate) <= max_k &&
            hidden % multiple_of_k == 0 && intermediate % multiple_of_k == 0;
@@ -70,5 +83,6 @@ struct Config {
 std::vector<Config> mma_configs();
 std::vector<Config> wgmma_configs();
 std::vector<Config> stream_configs();
+std::vector<Config> wgmma_fp8_configs();
 
 }  // namespace rtjit::check

@@ -181,7 +181,7 @@ TEST(MoeManifest, ThreeLaunchesFollowAlign) {
   for (int64_t tokens : {1, 128, 1024, 1025, 8192}) {
     for (const char* target : {"sm_80", "sm_90a", "sm_100a", "sm_120a"})
       EXPECT_EQ(launches_after_align(target, kGptOss, tokens), "gemm1 gemm2 combine") << target << tokens;
-    for (const char* target : {"sm_80", "sm_100a", "sm_103a", "sm_120a", "sm_121a"})
+    for (const char* target : {"sm_80", "sm_90a", "sm_100a", "sm_103a", "sm_120a", "sm_121a"})
       EXPECT_EQ(launches_after_align(target, mxfp8, tokens), "gemm1 gemm2 combine") << target << tokens;
   }
 }
