@@ -162,7 +162,8 @@ void Ledger::put_now(TuningRow row) {
   flush();
 }
 
-void Ledger::put_winner(WinnerRow row) {
+void Ledger::put_winner(WinnerRow row, std::vector<TuningRow> rows) {
+  for (const TuningRow& rests_on : rows) remember(rests_on);
   row.template_name = context_.tmpl->name;
   row.template_hash = context_.tmpl->content_hash;
   row.problem = context_.problem.canonical();
@@ -171,8 +172,8 @@ void Ledger::put_winner(WinnerRow row) {
   row.updated_unix = static_cast<int64_t>(std::time(nullptr));
   winners_[{row.stage, row.bucket}] = row;
   if (!store_) return;
-  flush();  // the rows a winner rests on come first
-  write([this, row] { return store_->put_winner(row); });
+  flush();  // what was found out before comes first
+  write([this, row, rows = std::move(rows)] { return store_->put_winner(row, rows); });
 }
 
 void Ledger::put_quarantined(const Candidate& candidate, TuningRow row, Reached reached,

@@ -51,7 +51,8 @@ class Ledger {
   // first.
   void put_soon(TuningRow row);
   void put_now(TuningRow row);
-  void put_winner(WinnerRow row);
+  // `rows`: that it rests on; all or nothing is written.
+  void put_winner(WinnerRow row, std::vector<TuningRow> rows);
   // The verdict `row` of a candidate that faulted or hung, and that it is not to be run again.
   void put_quarantined(const Candidate& candidate, TuningRow row, Reached reached, std::string features);
   // Forgets that the candidate faulted or hung, so that it may be tried again: its rows with such a verdict,
