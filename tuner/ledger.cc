@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "cache/store.h"
+#include "tuner/settle_record.h"
 
 namespace rtjit {
 namespace {
@@ -113,6 +114,12 @@ const QuarantineRow* Ledger::find_quarantine(const Candidate& candidate, std::st
 const WinnerRow* Ledger::find_winner(const std::string& stage, int64_t bucket) const {
   auto found = winners_.find({stage, bucket});
   return found == winners_.end() ? nullptr : &found->second;
+}
+
+bool Ledger::being_settled(const WinnerRow& winner) const {
+  if (winner.sku != sku_) return false;
+  auto row = rows_.find({winner.stage + '|' + winner.variant + '|' + winner.config, winner.bucket});
+  return row != rows_.end() && settle_record(row->second.policy).open;
 }
 
 RowKey Ledger::key(const Candidate& candidate, int64_t bucket) const {

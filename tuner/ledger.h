@@ -43,6 +43,8 @@ class Ledger {
   // on every device of the target and on the emulator, the emulator's only on the emulator. Or null.
   const QuarantineRow* find_quarantine(const Candidate& candidate, std::string_view compiler = {}) const;
   const WinnerRow* find_winner(const std::string& stage, int64_t bucket) const;
+  // A winner that a run has left without settling whether it stands (tuner/settle.h). Those of other SKUs do.
+  bool being_settled(const WinnerRow& winner) const;
 
   // A row with the candidate's identity, verdict and resources filled in.
   TuningRow row(const Candidate& candidate, int64_t bucket) const;
