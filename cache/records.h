@@ -65,6 +65,7 @@ struct RowKey {
   int64_t bucket = 0;
   std::string target;  // "sm_90a"
   std::string sku;     // DeviceInfo::sku_fingerprint(), or "" for a target without a device
+  bool operator==(const RowKey&) const = default;
 };
 
 struct TuningRow {

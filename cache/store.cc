@@ -182,11 +182,19 @@ Result<std::vector<TuningRow>> Store::rows(const RowKey& pattern,
   return state_->read<TuningRow>(pattern, configs);
 }
 
-Status Store::put_winner(const WinnerRow& winner) {
+Status Store::put_winner(const WinnerRow& winner, const std::vector<TuningRow>& rows) {
   if (Status status = check_row(winner); !status.ok()) return status;
+  for (const TuningRow& rests_on : rows) {
+    if (Status status = check_row(rests_on); !status.ok()) return status;
+  }
   WinnerRow row = winner;
   if (row.updated_unix == 0) row.updated_unix = time(nullptr);
-  return state_->write([&](Database& database) { return write_row(database, row); });
+  return state_->write([&](Database& database) -> Status {
+    for (const TuningRow& rests_on : rows) {
+      if (Status status = write_verdict(database, rests_on); !status.ok()) return status;
+    }
+    return write_row(database, row);
+  });
 }
 
 Result<std::vector<WinnerRow>> Store::winners(const WinnerRow& pattern) const {

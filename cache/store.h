@@ -57,7 +57,9 @@ class Store {
   Result<std::vector<TuningRow>> rows(const RowKey& pattern, const std::vector<ConfigName>& configs) const;
 
   // A measured winner must be verified (ErrorCode::invalid_argument).
-  Status put_winner(const WinnerRow& row);
+  Status put_winner(const WinnerRow& row) { return put_winner(row, {}); }
+  // The same in one transaction with rows that it rests on.
+  Status put_winner(const WinnerRow& row, const std::vector<TuningRow>& rows);
   Result<std::vector<WinnerRow>> winners(const WinnerRow& pattern) const;  // empty fields, bucket -1: any
 
   // In one transaction with the row of the verdict.

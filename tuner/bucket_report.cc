@@ -1,6 +1,30 @@
 #include "tuner/bucket_report.h"
 
+#include <algorithm>
+
+#include "tuner/settle_record.h"
+
 namespace rtjit {
+namespace {
+
+// The winner's and those that have been through as many passes. Others were contenders of an earlier run.
+void report_contenders(const TuningRun& run, size_t stage, int64_t bucket, const TuningRow& winner,
+                       BucketReport* report) {
+  const SettleRecord record = settle_record(winner.policy);
+  report->being_settled = record.open;
+  for (const Candidate& c : run.spaces[stage].candidates) {
+    const TuningRow* row = run.ledger.find(c, bucket);
+    if (!row || row->verdict != Verdict::ok) continue;
+    std::vector<double> times = settle_record(row->policy).times_us;
+    if (times.empty() || times.size() != record.times_us.size()) continue;
+    report->contenders.push_back({c.variant->name, c.config_text, row->time_us, std::move(times)});
+  }
+  std::stable_sort(
+      report->contenders.begin(), report->contenders.end(),
+      [](const SettledContender& a, const SettledContender& b) { return a.time_us < b.time_us; });
+}
+
+}  // namespace
 
 BucketReport make_bucket_report(const TuningRun& run, size_t stage, int64_t bucket) {
   BucketReport report;
@@ -52,7 +76,10 @@ BucketReport report_from_store(const TuningRun& run, size_t stage, int64_t bucke
   report.verified = winner.verified;
   report.smem_bytes = chosen.facts.smem + chosen.compiled.static_smem;
   report.registers = chosen.registers();
-  if (const TuningRow* row = run.ledger.find(chosen, bucket)) report.verified_on = row->verified_on;
+  if (const TuningRow* row = run.ledger.find(chosen, bucket)) {
+    report.verified_on = row->verified_on;
+    report_contenders(run, stage, bucket, *row, &report);
+  }
   int default_index = space.default_candidate(bucket);
   if (default_index >= 0) {
     const TuningRow* row = run.ledger.find(space.candidates[static_cast<size_t>(default_index)], bucket);

@@ -7,9 +7,9 @@ namespace {
 
 struct Effort {
   const char* name;
-  int configs, samples;
+  int configs, samples, passes;
 };
-constexpr Effort kEfforts[] = {{"quick", 3, 5}, {"default", 8, 9}, {"thorough", 48, 21}};
+constexpr Effort kEfforts[] = {{"quick", 3, 5, 0}, {"default", 8, 9, 7}, {"thorough", 48, 21, 11}};
 
 }  // namespace
 
@@ -19,6 +19,7 @@ Result<StrategyOptions> effort_options(const std::string& name) {
     StrategyOptions options;
     options.configs = effort.configs;
     options.samples = effort.samples;
+    options.passes = effort.passes;
     return options;
   }
   return make_error(ErrorCode::invalid_argument, "there is no effort '{}'; efforts are {}", name,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -20,16 +21,18 @@ class Store;
 // runs that each find another of two equals would else make every rank and every retune serve other kernels.
 class Incumbents {
  public:
-  // Of all stages in these buckets. `store` goes before `shipped`; either may be null.
+  // Of all stages in these buckets. `store` goes before `shipped`; either may be null. Winners that `stands`
+  // denies are passed over; may be empty.
   static Result<Incumbents> load(const Store* store, const Store* shipped, const SearchContext& context,
-                                 const std::string& sku, const std::vector<int64_t>& buckets);
+                                 const std::string& sku, const std::vector<int64_t>& buckets,
+                                 const std::function<bool(const WinnerRow&)>& stands = {});
 
   // Null: none.
   const WinnerRow* find(const std::string& stage, int64_t bucket) const;
 
  private:
   Status add(const Store& store, const SearchContext& context, const std::string& sku,
-             const std::vector<int64_t>& buckets);
+             const std::vector<int64_t>& buckets, const std::function<bool(const WinnerRow&)>& stands);
 
   std::map<std::pair<std::string, int64_t>, WinnerRow> winners_;
 };

@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "cache/store.h"
+#include "tuner/settle_record.h"
 
 namespace rtjit {
 namespace {
@@ -115,6 +116,12 @@ const WinnerRow* Ledger::find_winner(const std::string& stage, int64_t bucket) c
   return found == winners_.end() ? nullptr : &found->second;
 }
 
+bool Ledger::being_settled(const WinnerRow& winner) const {
+  if (winner.sku != sku_) return false;
+  auto row = rows_.find({winner.stage + '|' + winner.variant + '|' + winner.config, winner.bucket});
+  return row != rows_.end() && settle_record(row->second.policy).open;
+}
+
 RowKey Ledger::key(const Candidate& candidate, int64_t bucket) const {
   return {context_.tmpl->name,
           context_.tmpl->content_hash,
@@ -162,7 +169,8 @@ void Ledger::put_now(TuningRow row) {
   flush();
 }
 
-void Ledger::put_winner(WinnerRow row) {
+void Ledger::put_winner(WinnerRow row, std::vector<TuningRow> rows) {
+  for (const TuningRow& rests_on : rows) remember(rests_on);
   row.template_name = context_.tmpl->name;
   row.template_hash = context_.tmpl->content_hash;
   row.problem = context_.problem.canonical();
@@ -171,8 +179,8 @@ void Ledger::put_winner(WinnerRow row) {
   row.updated_unix = static_cast<int64_t>(std::time(nullptr));
   winners_[{row.stage, row.bucket}] = row;
   if (!store_) return;
-  flush();  // the rows a winner rests on come first
-  write([this, row] { return store_->put_winner(row); });
+  flush();  // what was found out before comes first
+  write([this, row, rows = std::move(rows)] { return store_->put_winner(row, rows); });
 }
 
 void Ledger::put_quarantined(const Candidate& candidate, TuningRow row, Reached reached,

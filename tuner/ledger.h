@@ -43,6 +43,8 @@ class Ledger {
   // on every device of the target and on the emulator, the emulator's only on the emulator. Or null.
   const QuarantineRow* find_quarantine(const Candidate& candidate, std::string_view compiler = {}) const;
   const WinnerRow* find_winner(const std::string& stage, int64_t bucket) const;
+  // A winner that a run has left without settling whether it stands (tuner/settle.h). Those of other SKUs do.
+  bool being_settled(const WinnerRow& winner) const;
 
   // A row with the candidate's identity, verdict and resources filled in.
   TuningRow row(const Candidate& candidate, int64_t bucket) const;
@@ -51,7 +53,8 @@ class Ledger {
   // first.
   void put_soon(TuningRow row);
   void put_now(TuningRow row);
-  void put_winner(WinnerRow row);
+  // `rows`: that it rests on; all or nothing is written.
+  void put_winner(WinnerRow row, std::vector<TuningRow> rows);
   // The verdict `row` of a candidate that faulted or hung, and that it is not to be run again.
   void put_quarantined(const Candidate& candidate, TuningRow row, Reached reached, std::string features);
   // Forgets that the candidate faulted or hung, so that it may be tried again: its rows with such a verdict,

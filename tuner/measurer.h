@@ -39,6 +39,8 @@ struct MeasureJob {
   double bytes = 0;  // that one launch moves, to decide how many buffers are rotated
   SamplingPolicy sampling;
   double fastest_us = 0;  // of what was measured before in this bucket; 0: nothing
+  uint64_t turn = 0;      // jobs of the same candidates that differ in it take them in other orders
+  bool settles = false;   // its time is that of the phase `settle`, not `measure`
   std::vector<PipelineSpec> candidates;
   // Called once for each candidate as soon as nothing more is asked of it, so that it can be stored before
   // the next one breaks something. May be empty.

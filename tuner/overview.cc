@@ -2,6 +2,7 @@
 
 #include "templates/launch_plan.h"
 #include "tuner/gpu_facts.h"
+#include "tuner/settle_record.h"
 #include "tuner/space.h"
 
 namespace rtjit {
@@ -103,7 +104,7 @@ Result<Overview> gather_overview(const ProblemScope& scope, Store* store) {
   for (const TuningRow& row : *stored) {
     if (!row.compiler.empty()) ++overview.compilers[row.compiler];
     if (!row.driver.empty()) ++overview.drivers[row.driver];
-    if (!row.policy.empty()) ++overview.policies[row.policy];
+    if (!row.policy.empty()) ++overview.policies[without_settle_record(row.policy)];
   }
   return overview;
 }

@@ -1,5 +1,7 @@
 #include "tuner/publisher.h"
 
+#include <algorithm>
+
 #include "tuner/choices.h"
 #include "tuner/verify.h"
 
@@ -32,12 +34,18 @@ Status Publisher::put_packing(const std::string& compiler) {
 }
 
 Status Publisher::put_winner(Candidate* c, int64_t bucket, const Ranked& entry, const Judgement& judgement,
-                             const std::string& why) {
+                             const std::string& why, std::vector<TuningRow> rows) {
   if (Status status = put_binary(c); !status) return status;
   TuningRow row = ledger_.row(*c, bucket);
   // How it was measured is known since then.
-  if (const TuningRow* known = ledger_.find(*c, bucket); known && known->knowledge == Knowledge::measured)
+  auto own = std::find_if(rows.begin(), rows.end(), [&](const TuningRow& r) { return r.key == row.key; });
+  if (own != rows.end()) {
+    row.policy = own->policy;
+    rows.erase(own);
+  } else if (const TuningRow* known = ledger_.find(*c, bucket);
+             known && known->knowledge == Knowledge::measured) {
     row.policy = known->policy;
+  }
   row.knowledge = entry.knowledge;
   row.time_us = entry.time_us;
   row.time_low_us = entry.low_us;
@@ -51,7 +59,7 @@ Status Publisher::put_winner(Candidate* c, int64_t bucket, const Ranked& entry, 
   const VerifySpec limits = verify_spec(*context_.tmpl, context_.problem, context_.facts);
   row.rel_l2_limit = limits.max_rel_l2;
   row.max_err_limit = limits.max_err_per_rms;
-  ledger_.put_now(std::move(row));
+  rows.push_back(std::move(row));
   WinnerRow winner;
   winner.stage = c->stage->name;
   winner.bucket = bucket;
@@ -61,7 +69,7 @@ Status Publisher::put_winner(Candidate* c, int64_t bucket, const Ranked& entry, 
   winner.verified = judgement.verified;
   winner.time_us = entry.time_us;
   winner.why = why;
-  ledger_.put_winner(std::move(winner));
+  ledger_.put_winner(std::move(winner), std::move(rows));
   return {};
 }
 

@@ -22,9 +22,10 @@ class Publisher {
   Status put_binary(Candidate* candidate);
   // The kernels that pack weights. `compiler`: see BinarySource::get.
   Status put_packing(const std::string& compiler);
-  // Row, binary and winner, in an order that never leaves a winner without the others.
+  // Row, binary and winner, in an order that never leaves a winner without the others. `rows`: of configs
+  // that it was compared with and, if it is among them, of its own; written with the winner or not at all.
   Status put_winner(Candidate* candidate, int64_t bucket, const Ranked& entry, const Judgement& judgement,
-                    const std::string& why);
+                    const std::string& why, std::vector<TuningRow> rows = {});
 
  private:
   const SearchContext& context_;

@@ -13,7 +13,9 @@ bool faster(const Ranked& a, const Ranked& b) {
 bool tied(const Ranked& fastest, const Ranked& other, double fraction) {
   if (fastest.time_us <= 0) return other.time_us <= 0;
   if (other.time_us <= 0) return false;
+  if (fastest.settled && !other.settled) return false;
   if (other.time_us <= fastest.time_us * (1 + fraction)) return true;
+  if (fastest.settled) return false;
   bool measured = fastest.samples > 1 && other.samples > 1;
   return measured && other.low_us <= fastest.high_us && other.time_us <= fastest.time_us * (1 + 3 * fraction);
 }

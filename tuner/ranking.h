@@ -19,14 +19,16 @@ struct Ranked {
   Knowledge knowledge = Knowledge::none;
   bool is_default = false;
   bool is_incumbent = false;  // what serves so far
+  bool settled = false;  // the time is that of several passes (tuner/settle.h), the interval their extremes
 };
 
 // What counts as equal.
 struct TieRule {
   double fraction = 0.01;  // of a time: nearer than this is a tie
-  // What serves so far is kept while nothing is faster by more than this. Wider than `fraction`, so that a
-  // config that won a tie once does not lose it to noise the next time.
-  double keep = 0.02;
+  // What serves so far is kept while nothing is faster by more than this. So much wider than
+  // `fraction` that a config that won a tie once does not lose it to noise the next time: what several tunes
+  // of one GPU say of two configs' ratio varies by half a percent to one.
+  double keep = 0.03;
 };
 
 // The finalists of a search whose prospects are the space's candidates, index by index.
@@ -36,8 +38,9 @@ std::vector<Ranked> rank_finalists(std::span<const Prospect> prospects, Knowledg
 // so far wins while the rule keeps it; where the default config is no slower, that one does: nothing that is
 // slower than the default is ever kept. Else entries within `fraction` of the fastest,
 // or whose interval overlaps the fastest one's when both are measured and lie within three times that
-// fraction, are tied. Ties resolve in this order: the default config, less shared memory, fewer registers,
-// smaller parameter values in the manifest's order, then the variant's place in the manifest.
+// fraction, are tied; where the fastest one is settled, only what is settled and within `fraction` is. Ties
+// resolve in this order: the default config, less shared memory, fewer registers, smaller parameter values in
+// the manifest's order, then the variant's place in the manifest.
 int choose_winner(const StageSpace& space, const std::vector<Ranked>& ranked, const TieRule& rule);
 
 // Why it won, for the table: "fastest of 41 predicted; 6 % ahead of the default". `looked_at`: how many

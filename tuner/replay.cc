@@ -7,12 +7,14 @@
 #include "tuner/inputs.h"
 #include "tuner/ranking.h"
 #include "tuner/search.h"
+#include "tuner/settle.h"
 
 namespace rtjit {
 namespace {
 
 constexpr double kMedianSpread = 1.2533;  // of a median's standard error to that of a mean
 constexpr double kWidth = 1.96;           // standard errors in half an interval of 95 %
+constexpr int kPassSeed = 1009;           // each pass varies in its own way
 
 double standard_normal(Random& random) {
   double sum = -6;
@@ -44,6 +46,18 @@ class ReplayBench : public Bench {
     return {};
   }
 
+  // What one pass of settling says of these candidates.
+  std::vector<double> pass(const std::vector<int>& candidates, int number) {
+    std::vector<double> times;
+    for (int candidate : candidates) {
+      ++measurements_;
+      samples_ += kSettleSamples;
+      times.push_back(
+          time_seen(*times_[static_cast<size_t>(candidate)], kSettleSamples, kPassSeed * number).time_us);
+    }
+    return times;
+  }
+
   const std::set<int>& compiled() const { return compiled_; }
   int measurements() const { return measurements_; }
   int64_t samples() const { return samples_; }
@@ -51,19 +65,25 @@ class ReplayBench : public Bench {
 
  private:
   void look(const SweepTime& time, int samples, Prospect* prospect) const {
+    const SweepTime seen = time_seen(time, samples, 0);
     prospect->samples = samples;
-    prospect->time_us = time.time_us;
-    prospect->low_us = time.low_us;
-    prospect->high_us = time.high_us;
-    if (samples >= time.samples || noise_ <= 0) return;
+    prospect->time_us = seen.time_us;
+    prospect->low_us = seen.low_us;
+    prospect->high_us = seen.high_us;
+  }
+
+  SweepTime time_seen(const SweepTime& time, int samples, int seed) const {
+    if (samples >= time.samples || noise_ <= 0) return time;
     double half = (time.high_us - time.low_us) / 2;
     double deviation = half * std::sqrt(std::max(time.samples, 1)) / (kWidth * kMedianSpread);
     double error = noise_ * deviation * kMedianSpread / std::sqrt(samples);
     Random random(static_cast<uint64_t>(sweep_.bucket) * 1000003 +
-                  static_cast<uint64_t>(time.candidate) * 101 + static_cast<uint64_t>(samples));
-    prospect->time_us = std::max(time.time_us / 2, time.time_us + error * standard_normal(random));
-    prospect->low_us = prospect->time_us - kWidth * error;
-    prospect->high_us = prospect->time_us + kWidth * error;
+                  static_cast<uint64_t>(time.candidate) * 101 + static_cast<uint64_t>(samples + seed));
+    SweepTime seen = time;
+    seen.time_us = std::max(time.time_us / 2, time.time_us + error * standard_normal(random));
+    seen.low_us = seen.time_us - kWidth * error;
+    seen.high_us = seen.time_us + kWidth * error;
+    return seen;
   }
 
   const SweepBucket& sweep_;
@@ -123,7 +143,15 @@ Result<ReplayReport> replay(const Sweep& sweep, const ReplayOptions& options) {
       if (prospects[i].is_default && bench.time_of(i)) bucket.default_us = bench.time_of(i)->time_us;
     }
     std::vector<Ranked> ranked = rank_finalists(prospects, Knowledge::measured);
-    if (int winner = choose_winner(*entry.space, ranked, options.ties); winner >= 0) {
+    int winner = choose_winner(*entry.space, ranked, options.ties);
+    Settle settle(*entry.space, ranked, options.ties, options.strategy.passes);
+    while (!settle.done()) settle.add(bench.pass(settle.contenders(), settle.passes() + 1));
+    if (settle.passes() > 0) {
+      ranked = settle.ranked();
+      winner = settle.winner();
+    }
+    bucket.passes = settle.passes();
+    if (winner >= 0) {
       auto index = static_cast<size_t>(ranked[static_cast<size_t>(winner)].candidate);
       bucket.chosen_us = bench.time_of(index)->time_us;
       bucket.chosen_variant = entry.space->candidates[index].variant->name;

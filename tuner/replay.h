@@ -1,5 +1,6 @@
 // Runs a search strategy on stored measurements, without a GPU: what it would have chosen, how much slower
-// that is than the best of the sweep, and what it would have cost.
+// that is than the best of the sweep, and what it would have cost. A sweep knows one time of each config: how
+// times differ from one moment to another, which passes that settle winners are for, is not in it.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +31,7 @@ struct ReplayBucket {
   double regret = 0;                                  // chosen_us / best_us; 0: the strategy chose nothing
   int compiles = 0, measurements = 0;                 // configs compiled; configs measured, counted per batch
   int64_t samples = 0;
+  int passes = 0;  // that settled who wins; they are counted in measurements and samples
 };
 
 struct ReplayReport {

@@ -1,9 +1,11 @@
 #include "tuner/session.h"
 
 #include <algorithm>
+#include <list>
 
 #include "base/text.h"
 #include "tuner/bucket_report.h"
+#include "tuner/stage_settler.h"
 #include "tuner/stage_tuner.h"
 #include "tuner/tuning_run.h"
 
@@ -33,6 +35,7 @@ class Session {
   Status start_compiles();
   Result<Chosen> defaults(int64_t bucket);
   Status tune_item(size_t stage, int64_t bucket, Chosen* chosen);
+  Status settle();
   Clock::time_point search_until() const;
   void add_report(size_t stage, BucketReport report) {
     run_.report.stages[static_cast<size_t>(report_of_[stage])].buckets.push_back(std::move(report));
@@ -48,6 +51,8 @@ class Session {
       report_of_;  // stage -> index into the report's stages, -1: untuned, or left out by the filter
   std::map<std::pair<int64_t, size_t>, StageWork> planned_;
   int64_t done_ = 0, total_ = 0;  // pieces of work
+  std::list<std::unique_ptr<StageSettler>> unsettled_;
+  std::map<int64_t, Chosen> chosen_;  // by bucket
 };
 
 Status Session::check_request() {
@@ -82,7 +87,9 @@ Status Session::enumerate() {
   run_.observer.on_phase(TunePhase::enumerate, stages);
   if (Status status = run_.ledger.load(); !status) return status;
   if (request_.device) {
-    auto incumbents = Incumbents::load(request_.store, request_.shipped, run_.context, run_.sku, buckets_);
+    const auto stands = [this](const WinnerRow& winner) { return !run_.ledger.being_settled(winner); };
+    auto incumbents =
+        Incumbents::load(request_.store, request_.shipped, run_.context, run_.sku, buckets_, stands);
     if (!incumbents) return incumbents.error();
     run_.incumbents = std::move(*incumbents);
     run_.ledger.describe_device(request_.device->name, request_.device->driver_version,
@@ -248,7 +255,9 @@ Status Session::tune_item(size_t stage, int64_t bucket, Chosen* chosen) {
     if (request_.device) run_.plan_measuring(-static_cast<int64_t>(work->second.first.prospects.size()));
     return {};
   }
-  auto report = tune_stage(run_, std::move(work->second), search_until(), chosen);
+  std::unique_ptr<StageSettler> unsettled;
+  auto report = tune_stage(run_, std::move(work->second), search_until(), chosen, &unsettled);
+  if (unsettled) unsettled_.push_back(std::move(unsettled));
   if (!report) return report.error();
   add_report(stage, std::move(*report));
   ++done_;
@@ -282,6 +291,35 @@ Status Session::tune() {
         Status status = run_.publisher.put_binary(&run_.candidate(stage, (*chosen)[stage]));
         if (!status) return status;
       }
+    }
+    chosen_[bucket] = std::move(*chosen);
+  }
+  return settle();
+}
+
+// One pass after another over all that is open, so that the passes of one are seconds apart.
+Status Session::settle() {
+  if (unsettled_.empty()) return {};
+  const auto total = static_cast<int64_t>(unsettled_.size());
+  run_.observer.on_phase(TunePhase::settle, total);
+  while (!unsettled_.empty()) {
+    for (auto at = unsettled_.begin(); at != unsettled_.end();) {
+      StageSettler& item = **at;
+      Chosen& chosen = chosen_[item.bucket()];
+      if (!item.done()) {
+        TuningRun::PhaseTimer timer(run_, TunePhase::settle);
+        if (Status status = item.pass(chosen); !status) return status;
+      }
+      if (!item.done()) {
+        ++at;
+        continue;
+      }
+      auto& reports = run_.report.stages[static_cast<size_t>(report_of_[item.stage()])].buckets;
+      auto report = std::find_if(reports.begin(), reports.end(),
+                                 [&](const BucketReport& r) { return r.bucket == item.bucket(); });
+      if (Status status = item.publish(&chosen, &*report); !status) return status;
+      at = unsettled_.erase(at);
+      run_.observer.on_progress(TunePhase::settle, total - static_cast<int64_t>(unsettled_.size()), total);
     }
   }
   return {};
@@ -361,6 +399,8 @@ const char* to_string(TunePhase phase) {
       return "measure";
     case TunePhase::verify:
       return "verify";
+    case TunePhase::settle:
+      return "settle";
   }
   return "";
 }

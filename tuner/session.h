@@ -45,10 +45,11 @@ struct TuneLimits {
 
 // Where the time goes. All but `compile` are parts of the run's own time: `wait` is that in which nothing
 // could be measured because a compile was not done, `setup` that in which the measuring worker was started
-// and the problem's weights were brought onto the device, `load` is what loading binaries there took (it is
-// also part of `measure` and `verify`). `compile` is the processor time of all compiler threads, most of
-// which passes while something else is measured.
-enum class TunePhase { enumerate, compile, predict, wait, setup, load, measure, verify };
+// and the problem's weights were brought onto the device, `settle` that in which the best were measured
+// again, `load` is what loading binaries there took (it is also part of `measure`, `settle` and `verify`).
+// `compile` is the processor time of all compiler threads, most of which passes while something else is
+// measured.
+enum class TunePhase { enumerate, compile, predict, wait, setup, load, measure, verify, settle };
 const char* to_string(TunePhase phase);
 
 // A part of a run that is shared out: piece `index` (from 0) of `count`. A piece of work is one stage in one
@@ -109,6 +110,13 @@ struct TuneRequest {
   const std::atomic<bool>* also_cancel = nullptr;  // the same, for runs that go on side by side
 };
 
+// A config that was measured again to settle who wins (tuner/settle.h).
+struct SettledContender {
+  std::string variant, config;
+  double time_us = 0;            // settled
+  std::vector<double> times_us;  // by pass
+};
+
 // Why and how well one stage is served in one bucket.
 struct BucketReport {
   int64_t bucket = 0;
@@ -128,8 +136,10 @@ struct BucketReport {
   int compiled = 0, measured = 0;
   std::map<Verdict, int> rejected;  // all candidates of the stage
   std::map<Gate, int> rejected_by;
-  bool from_cache = false;   // answered from the store
-  bool out_of_time = false;  // the budget was used up before a winner was verified
+  std::vector<SettledContender> contenders;  // fastest first; empty: there was nothing to settle
+  bool being_settled = false;  // the winner is the search's: the run ended before it was settled
+  bool from_cache = false;     // answered from the store
+  bool out_of_time = false;    // the budget was used up before a winner was verified
 };
 
 struct StageReport {

@@ -24,12 +24,33 @@ double faster(double a, double b) { return a > 0 && b > 0 ? std::min(a, b) : std
 SamplingPolicy sampling_policy(const StrategyOptions& search, int samples) {
   SamplingPolicy sampling;
   sampling.rounds = samples;
-  sampling.max_rounds = samples < search.samples ? samples : kMostRounds * samples;
+  sampling.max_rounds = samples < search.samples || search.passes > 0 ? samples : kMostRounds * samples;
   return sampling;
 }
 
 std::string policy_text(const SamplingPolicy& sampling) {
   return fmt::format("{}; rtjit {}", sampling.text(), rtjit_version());
+}
+
+Result<MeasureJob> measure_job(TuningRun& run, size_t stage, int64_t bucket, const Chosen& chosen,
+                               std::span<const int> candidates, const SamplingPolicy& sampling) {
+  MeasureJob job;
+  job.bucket = bucket;
+  job.stage = static_cast<int>(stage);
+  job.sampling = sampling;
+  for (int index : candidates) {
+    Chosen with = chosen;
+    with[stage] = index;
+    auto spec = run.judge.pipeline_spec(with);
+    if (!spec) return spec.error();
+    spec->expected_us = predict_candidate(run.context, run.candidate(stage, index), bucket).total_us;
+    job.candidates.push_back(std::move(*spec));
+  }
+  const Candidate& any = run.candidate(stage, candidates.front());
+  auto cost = evaluate_cost(*run.context.tmpl, *any.stage, *any.variant, any.config, run.context.problem,
+                            bucket, run.context.facts);
+  if (cost) job.bytes = cost->dram_bytes;
+  return job;
 }
 
 std::vector<Prospect> stage_prospects(const TuningRun& run, size_t stage, int64_t bucket) {
@@ -126,23 +147,12 @@ Status StageBench::run_job(std::span<const size_t> indices, int samples, double*
     return run_.judge.measurer();
   }();
   if (!worker) return worker.error();
-  MeasureJob job;
-  job.bucket = bucket_;
-  job.stage = static_cast<int>(stage_);
-  job.sampling = sampling_policy(run_.request.search, samples);
+  const std::vector<int> candidates(indices.begin(), indices.end());
+  auto made =
+      measure_job(run_, stage_, bucket_, chosen_, candidates, sampling_policy(run_.request.search, samples));
+  if (!made) return made.error();
+  MeasureJob& job = *made;
   job.fastest_us = *fastest;
-  for (size_t index : indices) {
-    Chosen with = chosen_;
-    with[stage_] = static_cast<int>(index);
-    auto spec = run_.judge.pipeline_spec(with);
-    if (!spec) return spec.error();
-    spec->expected_us = (*prospects)[index].predicted_us;
-    job.candidates.push_back(std::move(*spec));
-  }
-  const Candidate& any = candidate(indices.front());
-  auto cost = evaluate_cost(*run_.context.tmpl, *any.stage, *any.variant, any.config, run_.context.problem,
-                            bucket_, run_.context.facts);
-  if (cost) job.bytes = cost->dram_bytes;
   // Stored at once: whatever the next candidate breaks, what is finished is not done again.
   job.finished = [&](size_t i, const Measurement& result) {
     take_result(indices[i], result, job.sampling, &(*prospects)[indices[i]]);

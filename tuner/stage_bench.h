@@ -2,6 +2,8 @@
 // none by the cost model with what the compiler made of the config.
 #pragma once
 
+#include <span>
+
 #include "tuner/search.h"
 #include "tuner/tuning_run.h"
 
@@ -36,8 +38,13 @@ class StageBench : public Bench {
   bool begun_ = false;
 };
 
+// A job that measures candidates of the stage in the pipeline `chosen`, each in its place.
+Result<MeasureJob> measure_job(TuningRun& run, size_t stage, int64_t bucket, const Chosen& chosen,
+                               std::span<const int> candidates, const SamplingPolicy& sampling);
+
 // How configs are sampled of which a search asks `samples`. Where it asks for fewer than it could, it does so
-// to leave most of them alone; only the last look goes on until times are known well.
+// to leave most of them alone; only the last look goes on until times are known well, and not even that one
+// where those that are near each other are measured again anyway.
 SamplingPolicy sampling_policy(const StrategyOptions& search, int samples);
 std::string policy_text(const SamplingPolicy& sampling);  // for TuningRow::policy
 

@@ -4,6 +4,7 @@
 
 #include "tuner/bucket_report.h"
 #include "tuner/ranking.h"
+#include "tuner/settle_record.h"
 
 namespace rtjit {
 namespace {
@@ -17,6 +18,7 @@ class StageTuner {
         bench_(run, work_.stage, work_.bucket, *chosen, until) {}
 
   Result<BucketReport> tune();
+  std::unique_ptr<StageSettler> unsettled() { return std::move(unsettled_); }
 
  private:
   void refresh();
@@ -32,6 +34,7 @@ class StageTuner {
   std::vector<Ranked> ranked_;  // those that may win, in the last round of judging
   int winner_ = -1;             // index into ranked_
   Judgement judgement_;
+  std::unique_ptr<StageSettler> unsettled_;
 };
 
 // False where the budget cut it short, which is no failure: the best so far is taken.
@@ -89,11 +92,26 @@ Status StageTuner::publish(BucketReport* report) {
   for (const Prospect& prospect : work_.prospects) looked_at += prospect.measured() && prospect.time_us > 0;
   std::string why = explain_choice(ranked_, winner_, run_.request.limits.ties,
                                    run_.failed_here(work_.stage, work_.bucket), looked_at);
+  if (StageSettler::wanted(run_)) {
+    unsettled_ = std::make_unique<StageSettler>(run_, work_.stage, work_.bucket, ranked_, entry.candidate,
+                                                judgement_, looked_at);
+    if (unsettled_->has_nothing_to_do()) unsettled_.reset();
+  }
   if (run_.publishes()) {
-    Status status = run_.publisher.put_winner(&c, work_.bucket, entry, judgement_, why);
+    std::vector<TuningRow> rows;
+    const TuningRow* known = run_.ledger.find(c, work_.bucket);
+    if (StageSettler::wanted(run_) && known) {
+      // Together with the winner, so that a run that ends before it is settled leaves it to the next one.
+      SettleRecord record = settle_record(known->policy);
+      record.open = unsettled_ != nullptr;
+      rows.push_back(*known);
+      rows.back().policy = with_settle_record(known->policy, record);
+    }
+    Status status = run_.publisher.put_winner(&c, work_.bucket, entry, judgement_, why, std::move(rows));
     if (!status) return status;
   }
   report_winner(c, entry, judgement_, why, report);
+  report->being_settled = unsettled_ != nullptr;
   if (!judgement_.verified && !judgement_.outcome.reason.empty()) {
     run_.warn(fmt::format("{} {} is compiled, not verified: {}", c.stage->name, describe(c),
                           judgement_.outcome.reason));
@@ -174,8 +192,11 @@ Result<StageWork> plan_stage(const TuningRun& run, size_t stage, int64_t bucket)
 }
 
 Result<BucketReport> tune_stage(TuningRun& run, StageWork work, StopSignal::Clock::time_point until,
-                                Chosen* chosen) {
-  return StageTuner(run, std::move(work), until, chosen).tune();
+                                Chosen* chosen, std::unique_ptr<StageSettler>* unsettled) {
+  StageTuner tuner(run, std::move(work), until, chosen);
+  auto report = tuner.tune();
+  *unsettled = tuner.unsettled();
+  return report;
 }
 
 }  // namespace rtjit

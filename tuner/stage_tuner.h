@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "tuner/stage_bench.h"
+#include "tuner/stage_settler.h"
 #include "tuner/strategy.h"
 #include "tuner/tuning_run.h"
 
@@ -23,8 +24,8 @@ Result<StageWork> plan_stage(const TuningRun& run, size_t stage, int64_t bucket)
 
 // `chosen`: what serves the other stages; the winner is entered for this one. The report of the bucket is
 // returned, also when no config is usable. ErrorCode::cancelled when the run must stop; what was measured is
-// stored.
+// stored. `unsettled`: what is left to do where the winner, though published, has yet to be settled.
 Result<BucketReport> tune_stage(TuningRun& run, StageWork work, StopSignal::Clock::time_point until,
-                                Chosen* chosen);
+                                Chosen* chosen, std::unique_ptr<StageSettler>* unsettled);
 
 }  // namespace rtjit

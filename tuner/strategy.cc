@@ -26,6 +26,10 @@ Result<std::unique_ptr<Strategy>> make_strategy(const StrategyOptions& options) 
         "a search looks at one config and one sample at least; {} configs and {} samples were asked",
         options.configs, options.samples);
   }
+  if (options.passes < 0) {
+    return make_error(ErrorCode::invalid_argument, "winners cannot be settled in {} passes; 0 is without",
+                      options.passes);
+  }
   for (const Entry& entry : kStrategies) {
     if (options.name == entry.name) return entry.make(options);
   }

@@ -23,8 +23,8 @@ struct Prospect {
   int samples = 0;                              // that the time rests on; 0: not measured
   int asked = 0;                                // samples of the last batch that measured it; see finalists()
   bool is_default = false;
-  bool is_incumbent = false;                    // what serves so far (tuner/incumbents.h)
-  bool rejected = false;                        // by the compiler, or when it ran
+  bool is_incumbent = false;  // what serves so far (tuner/incumbents.h)
+  bool rejected = false;      // by the compiler, or when it ran
   bool measured() const { return samples > 0 && !rejected; }
   // Measured by every strategy, from the first batch to the last: what the winner is compared with.
   bool is_reference() const { return is_default || is_incumbent; }
@@ -50,6 +50,7 @@ struct StrategyOptions {
   int configs = 8;    // that are looked at, besides the default and what serves so far; `exhaustive`: all
   int samples = 9;    // of a config that may win
   uint64_t seed = 1;  // of `random`
+  int passes = 0;     // that settle who of the best wins, at most (tuner/settle.h); 0: the search decides
 };
 
 // One search needs a strategy of its own. ErrorCode::invalid_argument lists the names:

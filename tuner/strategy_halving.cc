@@ -1,6 +1,7 @@
 // Successive elimination: many configs with few samples, then fewer with more.
 #include <algorithm>
 
+#include "tuner/settle.h"
 #include "tuner/strategies.h"
 
 namespace rtjit {
@@ -15,7 +16,8 @@ class Halving : public Strategy {
   explicit Halving(const StrategyOptions& options)
       : picker_(static_cast<size_t>(options.configs)),
         all_samples_(options.samples),
-        samples_((options.samples + kFirstShare - 1) / kFirstShare) {}
+        samples_((options.samples + kFirstShare - 1) / kFirstShare),
+        near_(options.passes > 0 ? 1 + kSettleNear : 1) {}
 
   Batch next(std::span<const Prospect> prospects) override {
     if (field_.empty()) {
@@ -42,7 +44,7 @@ class Halving : public Strategy {
     if (standing.empty()) return;
     double best = prospects[standing.front()].time_us;
     double last = prospects[standing[(standing.size() - 1) / 2]].time_us;
-    double limit = std::min(kHopeless * best, kIndistinct * last);
+    double limit = std::min(kHopeless * best, std::max(kIndistinct * last, near_ * best));
     for (size_t index : standing) {
       if (prospects[index].is_reference() || prospects[index].time_us <= limit) field_.push_back(index);
     }
@@ -50,6 +52,7 @@ class Halving : public Strategy {
 
   Picker picker_;
   int all_samples_, samples_;
+  double near_;  // of the best time: it stays, so that who wins does not hang on who was dropped here
   std::vector<size_t> order_, field_;
 };
 

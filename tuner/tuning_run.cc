@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tuner/stage_settler.h"
+
 namespace rtjit {
 
 TuningRun::TuningRun(const TuneRequest& request_in, const StopSignal& stop_in, TuneObserver& observer_in)
@@ -94,7 +96,8 @@ const WinnerRow* TuningRun::usable_winner(size_t stage, int64_t bucket) const {
   if (request.device && winner->knowledge != Knowledge::measured) return nullptr;
   if (!winner->verified && judge.can_verify()) return nullptr;
   int index = space.find(winner->variant, winner->config);
-  return index >= 0 && space.candidates[static_cast<size_t>(index)].gate.ok() ? winner : nullptr;
+  if (index < 0 || !space.candidates[static_cast<size_t>(index)].gate.ok()) return nullptr;
+  return StageSettler::wanted(*this) && ledger.being_settled(*winner) ? nullptr : winner;
 }
 
 int TuningRun::incumbent(size_t stage, int64_t bucket) const {

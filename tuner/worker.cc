@@ -276,11 +276,13 @@ Result<json> Worker::dispatch(const json& request) {
   return make_error(ErrorCode::invalid_argument, "unknown operation '{}'", operation);
 }
 
-// The phase of a tuning run that an operation is part of, as `rtjit tune --timings` names it.
-TunePhase phase_of(const std::string& operation) {
+// The phase of a tuning run that a request is part of, as `rtjit tune --timings` names it.
+std::string phase_of(const json& request) {
+  const std::string operation = request.at("op");
   const bool sets_up = operation == "setup" || operation == "oracle";
   const bool verifies = operation == "reference" || operation == "verify" || operation == "repack";
-  return sets_up ? TunePhase::setup : verifies ? TunePhase::verify : TunePhase::measure;
+  if (sets_up || verifies) return to_string(sets_up ? TunePhase::setup : TunePhase::verify);
+  return request.value("phase", to_string(TunePhase::measure));
 }
 
 json Worker::serve(const json& request) {
@@ -288,7 +290,7 @@ json Worker::serve(const json& request) {
   json spent;
   try {
     answer = dispatch(request);
-    if (bench_) spent[to_string(phase_of(request.at("op")))] = bench_->times().take();
+    if (bench_) spent[phase_of(request)] = bench_->times().take();
   } catch (const std::exception& error) {  // a malformed request: json's accessors throw
     answer = make_error(ErrorCode::invalid_argument, "malformed request: {}", error.what());
   }

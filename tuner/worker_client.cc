@@ -278,7 +278,9 @@ class WorkerClient::Group {
         job_(job),
         book_(job.candidates.size(), job.sampling, job.fastest_us),
         results_(job.candidates.size()),
-        order_(static_cast<uint64_t>(job.bucket) * 1000 + static_cast<uint64_t>(job.stage)) {
+        order_(static_cast<uint64_t>(job.bucket) * 1000 + static_cast<uint64_t>(job.stage) +
+               job.turn * 1000003),
+        phase_(to_string(job.settles ? TunePhase::settle : TunePhase::measure)) {
     for (size_t i = 0; i < job.candidates.size(); ++i) ids_.push_back(client.next_id_++);
   }
 
@@ -289,7 +291,7 @@ class WorkerClient::Group {
         if (Status status = sample(i, /*counts=*/warm); !status) return status.error();
       }
       if (!warm) continue;
-      for (size_t i : book_.close_round()) settle(i);
+      for (size_t i : book_.close_round()) finish(i);
     }
     return std::move(results_);
   }
@@ -308,11 +310,8 @@ class WorkerClient::Group {
     if (!client_.child_) timer_ready_ = false;
     if (Status status = client_.ensure_running(); !status) return status;
     if (timer_ready_) return {};
-    json request = {{"op", "time"},
-                    {"bucket", job_.bucket},
-                    {"stage", job_.stage},
-                    {"bytes", job_.bytes},
-                    {"l2_bytes", client_.setup_.l2_bytes}};
+    json request = {{"op", "time"},        {"phase", phase_},     {"bucket", job_.bucket},
+                    {"stage", job_.stage}, {"bytes", job_.bytes}, {"l2_bytes", client_.setup_.l2_bytes}};
     Answer answer = client_.ask(request.dump(), client_.setup_.setup_limit);
     if (answer.killed() && ++killed_ < kMaxKilled) return prepare();
     if (!answer.ok()) return answer.error(fmt::format("preparing to measure bucket {}", job_.bucket));
@@ -328,7 +327,7 @@ class WorkerClient::Group {
     Answer answer = client_.load(spec, ids_[i]);
     if (answer.ok()) {
       results_[i].reached = std::max(results_[i].reached, Reached::loaded);
-      answer = client_.ask(json{{"op", "sample"}, {"id", ids_[i]}}.dump(),
+      answer = client_.ask(json{{"op", "sample"}, {"phase", phase_}, {"id", ids_[i]}}.dump(),
                            client_.kernel_limit(spec.expected_us, launches_));
     }
     if (answer.kind == Answer::Kind::cancelled) return answer.error("measuring");
@@ -336,7 +335,7 @@ class WorkerClient::Group {
     if (!answer.ok()) {
       answer.judge(&results_[i].verdict, &results_[i].reason);
       book_.reject(i);
-      settle(i);
+      finish(i);
       return {};
     }
     results_[i].reached = Reached::launched;
@@ -348,7 +347,7 @@ class WorkerClient::Group {
   }
 
   // Nothing more is asked of the candidate.
-  void settle(size_t i) {
+  void finish(size_t i) {
     Measurement& result = results_[i];
     if (result.verdict == Verdict::ok) {
       const Summary summary = book_.summary(i);
@@ -373,6 +372,7 @@ class WorkerClient::Group {
   std::vector<Measurement> results_;
   std::vector<int> ids_;
   Random order_;
+  const char* phase_;
   bool timer_ready_ = false;
   int killed_ = 0;  // workers, from outside
   int launches_ = 1;

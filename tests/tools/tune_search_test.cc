@@ -78,7 +78,9 @@ TEST_F(SearchCommand, ReplaysStrategiesOnASweep) {
     EXPECT_EQ(bucket["best_config"], "block=256,items=4");
     EXPECT_EQ(bucket["compiles"], 15);
     EXPECT_EQ(bucket["device"], "NVIDIA H200");
+    EXPECT_EQ(bucket["passes"], 0) << "nothing is near the fastest";
   }
+  EXPECT_EQ(all["most_passes"], 7);
   EXPECT_EQ(all["compiles"], 15);
   EXPECT_EQ(all["samples"], 2 * 15 * 21);
   const auto few =

@@ -170,7 +170,8 @@ class SharesOfABudget : public testing::Test {
     Chosen chosen = {run_->spaces.front().default_candidate(bucket)};
     auto work = plan_stage(*run_, 0, bucket);
     if (!work) return work.error();
-    return tune_stage(*run_, std::move(*work), until, &chosen);
+    std::unique_ptr<StageSettler> unsettled;
+    return tune_stage(*run_, std::move(*work), until, &chosen, &unsettled);
   }
 
   std::shared_ptr<const TemplateRegistry> registry_;

@@ -113,7 +113,10 @@ class FakeDevice : public Device {
   Status encode_tensor_map(const TensorMapRequest&, TensorMapBytes*) const override {
     return make_error(ErrorCode::unsupported, "no tensor maps here");
   }
-  Result<StreamHandle> create_stream() override { return StreamHandle(this); }
+  Result<StreamHandle> create_stream() override {
+    ++moment_;
+    return StreamHandle(this);
+  }
   void destroy_stream(StreamHandle) override {}
   Status synchronize(StreamHandle stream) override {
     filling_ = filling_ && stream != nullptr;
@@ -138,16 +141,30 @@ class FakeDevice : public Device {
       longest = part;
       found = what;
     }
-    return found;
+    const size_t since = found.find('@');
+    if (since == std::string::npos) return found;
+    return moment_ < std::stoul(found.substr(since + 1)) ? "" : found.substr(0, since);
+  }
+  // One of "100/104/100", as the moment says.
+  double by_moment(const std::string& list) const {
+    const std::vector<std::string> values = split(list, '/');
+    const size_t at = std::min(std::max<size_t>(moment_, 1), values.size()) - 1;
+    return std::strtod(std::string(values[at]).c_str(), nullptr);
+  }
+  double time_us(const std::string& kernel, const std::string& what) const {
+    const double time = what.starts_with("us:") ? by_moment(what.substr(3)) : fake_time_us(kernel);
+    const auto factor = misbehaviour_.find("moments");
+    return factor == misbehaviour_.end() ? time : time * by_moment(factor->second);
   }
 
   DeviceInfo info_;
   Misbehaviour misbehaviour_;
   bool faulted_ = false, replaying_ = false;
   bool filling_ = false;  // the default stream may still be writing memory
-  std::string logged_;  // last line
+  std::string logged_;    // last line
   double elapsed_us_ = 0;
   int launches_ = 0;
+  size_t moment_ = 0;
 };
 
 // Of the kernels of tuner/ceilings, which are not run: see fake_device.h.
@@ -166,7 +183,7 @@ Status FakeDevice::launch(const Kernel& kernel, const LaunchConfig& config, void
   const std::string& name = static_cast<const FakeKernel&>(kernel).name;
   const std::string what = behaviour(name);
   ++launches_;
-  elapsed_us_ += fake_time_us(name) * (what == "slow" ? 100 : 1);
+  elapsed_us_ += time_us(name, what) * (what == "slow" ? 100 : 1);
   if (what == "refuse") return make_error(ErrorCode::unsupported, "too many resources requested for launch");
   if (what == "exit") _exit(7);
   if (what == "tired") std::this_thread::sleep_for(std::chrono::microseconds(200));

@@ -18,9 +18,12 @@ namespace rtjit::test {
 // Part of a kernel's name -> what launching it does: "wrong", "zero", "last" (only the last element is
 // wrong), "nan", "unstable" (other bits each time), "past" (writes one element too many), "fault", "refuse",
 // "exit", "hang", "hang_small" (only for few elements), "slow", "tired" (a launch takes 0.2 ms of real time),
-// "busy" (it takes 0.2 ms of the first processor), "delay" (it takes 0.02 ms), "break" (a fault after which
-// no device opened with the same RTJIT_FAKE_BROKEN, the name of a file, works). RTJIT_FAKE_LOG names a file
-// to which the kernel of each replayed graph and its n are appended.
+// "busy" (it takes 0.2 ms of the first processor), "delay" (it takes 0.02 ms), "us:100/104" (its made-up
+// time, by moment, the last one for good), "break" (a fault after which no device opened with the same
+// RTJIT_FAKE_BROKEN, the name of a file, works). RTJIT_FAKE_LOG names a file to which the kernel of each
+// replayed graph and its n are appended. A moment begins with each stream that is made, as a timer does for
+// itself. "@2" after what a kernel does: from the second moment on. The part "moments" is no kernel's:
+// "1/1.05" are factors on all times, by moment.
 using Misbehaviour = std::map<std::string, std::string>;
 // "unrolled<64, 1>=hang;reference=fault"
 Misbehaviour parse_misbehaviour(const std::string& text);

@@ -1,8 +1,9 @@
 // The test program is also the measuring worker of its own tests: `test_tuner worker [misbehaviour]`, and a
-// tuning process that they kill: `test_tuner tune DATABASE MISBEHAVIOUR STRATEGY`.
+// tuning process that they kill: `test_tuner tune DATABASE MISBEHAVIOUR STRATEGY PASSES`.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "tests/tuner/fake_device.h"
@@ -20,8 +21,8 @@ int main(int argc, char** argv) {
           return rtjit::test::make_fake_device("sm_90a", rtjit::test::parse_misbehaviour(misbehaviour));
         });
   }
-  if (argc == 5 && std::strcmp(argv[1], "tune") == 0) {
-    return rtjit::test::tune_once(argv[2], argv[3], argv[4]);
+  if (argc == 6 && std::strcmp(argv[1], "tune") == 0) {
+    return rtjit::test::tune_once(argv[2], argv[3], argv[4], std::atoi(argv[5]));
   }
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/tuner/made_up_sweep.h"
+#include "tuner/settle.h"
 
 namespace rtjit {
 namespace {
@@ -85,6 +86,28 @@ TEST_F(ReplayTest, HalvingCostsFewerSamplesThanTheModel) {
   EXPECT_LT(halving.samples, model.samples);
   EXPECT_LE(halving.regret_geomean, model.regret_geomean * 1.02);
   EXPECT_EQ(halving.compiles, model.compiles);
+}
+
+TEST_F(ReplayTest, PassesThatSettleWhoWinsAreCounted) {
+  test::fill_sweep(
+      *store_, tmpl_,
+      [](const SearchContext&, const Candidate& candidate, int64_t) {
+        if (candidate.config_text == "block=128,items=2") return 100.0;
+        return candidate.config_text == "block=64,items=2" ? 102.5 : 130.0;
+      },
+      0.002);
+  const ReplayReport without = run({.strategy = {.name = "exhaustive", .samples = 9}});
+  const ReplayReport with = run({.strategy = {.name = "exhaustive", .samples = 9, .passes = 7}});
+  for (size_t i = 0; i < 4; ++i) {
+    const ReplayBucket &before = without.buckets[i], &after = with.buckets[i];
+    EXPECT_EQ(before.passes, 0);
+    EXPECT_EQ(after.passes, 3) << "they agree";
+    EXPECT_EQ(after.measurements, before.measurements + 3 * 2);
+    EXPECT_EQ(after.samples, before.samples + 3 * 2 * kSettleSamples);
+    EXPECT_EQ(after.compiles, before.compiles);
+    EXPECT_EQ(after.chosen_config, "block=128,items=2");
+    EXPECT_EQ(after.regret, 1);
+  }
 }
 
 TEST_F(ReplayTest, BucketsAndTargetsCanBeChosen) {

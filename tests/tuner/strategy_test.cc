@@ -87,6 +87,28 @@ TEST(Strategy, NamesAreListed) {
   EXPECT_EQ(effort_options("default")->name, "halving");
 }
 
+// Who wins must not hang on which of several equals was dropped early.
+TEST(Strategy, HalvingDropsNothingThatMayBeSettled) {
+  for (int passes : {0, 7}) {
+    std::vector<Prospect> prospects(8);
+    for (size_t i = 0; i < 8; ++i) prospects[i].predicted_us = 10 + static_cast<double>(i);
+    auto strategy = make_strategy({.configs = 8, .samples = 9, .passes = passes});
+    ASSERT_TRUE(strategy.ok());
+    size_t last = 0;
+    for (Batch batch = (*strategy)->next(prospects); !batch.empty(); batch = (*strategy)->next(prospects)) {
+      last = batch.prospects.size();
+      for (size_t index : batch.prospects) {
+        prospects[index].samples = prospects[index].asked = batch.samples;
+        prospects[index].time_us = index < 6 ? 100 + 0.7 * static_cast<double>(index) : 105;
+      }
+    }
+    EXPECT_EQ(last, passes > 0 ? 6u : 4u) << passes;
+  }
+  EXPECT_FALSE(make_strategy({.passes = -1}).ok());
+  EXPECT_EQ(effort_options("quick")->passes, 0);
+  EXPECT_GT(effort_options("default")->passes, 0);
+}
+
 TEST(Strategy, EveryOneMeasuresTheDefaultAndOnlyWhatItMay) {
   for (const std::string& name : strategy_names()) {
     for (uint64_t seed = 1; seed <= 30; ++seed) {

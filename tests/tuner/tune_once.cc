@@ -6,7 +6,7 @@
 namespace rtjit::test {
 
 TuneRequest fake_device_request(std::shared_ptr<const Template> tmpl, const std::string& misbehaviour,
-                                const std::string& strategy) {
+                                const std::string& strategy, int passes) {
   TuneRequest request;
   request.problem = *make_problem(*tmpl, {{"a", "1.5"}});
   request.tmpl = std::move(tmpl);
@@ -18,16 +18,18 @@ TuneRequest fake_device_request(std::shared_ptr<const Template> tmpl, const std:
   request.search.name = strategy;
   request.search.configs = 10;
   request.search.samples = 4;
+  request.search.passes = passes;
   request.limits.candidate_limit = std::chrono::milliseconds(400);
   return request;
 }
 
-int tune_once(const std::string& database, const std::string& misbehaviour, const std::string& strategy) {
+int tune_once(const std::string& database, const std::string& misbehaviour, const std::string& strategy,
+              int passes) {
   const std::atomic<bool>* stop = stop_on_signals();
   auto registry = scale_add_registry();
   auto store = open_store(database);
   int opened = 0;
-  TuneRequest request = fake_device_request(*registry->find("scale_add"), misbehaviour, strategy);
+  TuneRequest request = fake_device_request(*registry->find("scale_add"), misbehaviour, strategy, passes);
   request.store = store.get();
   request.compiler = counting_compiler(&opened);
   request.cancel = stop;

@@ -13,7 +13,8 @@
 #   FILTER   GoogleTest filter of the problems that run under the sanitizer
 #   CONFIGS  "3"                                  configs per problem under the sanitizer, besides default and references
 #   RETUNES  "5"                                  tunes of the first preset that are compared; each from the winners before it, or
-#            with RETUNE_FROM=empty from what the library came with
+#            with RETUNE_FROM=empty from what the library came with, with RETUNE_FROM=nothing not even from that. Their reports,
+#            with each contender's times in every pass, are OUT_FOLDER/retune_N.out; the table of what differs is in the summary
 #   TUNE_LIMIT 150, BENCH_LIMIT 150, TEST_LIMIT 200, MISBEHAVE_LIMIT 120, SANITIZE_LIMIT 170, VERIFY_PACK_LIMIT 240   seconds
 set -u
 if [ $# -ne 2 ]; then
@@ -84,10 +85,15 @@ for what in $STEPS; do
       ;;
     retune)
       RETUNED=
-      [ "${RETUNE_FROM:-}" = empty ] || cp "$DB" "$WORK/retune.db" || exit 2
+      PREBUILT=${RTJIT_PREBUILT:-1}
+      case ${RETUNE_FROM:-} in
+        empty) FRESH=1 ;;
+        nothing) FRESH=1 PREBUILT=0 ;;
+        *) FRESH=0; cp "$DB" "$WORK/retune.db" || exit 2 ;;
+      esac
       for run in $(seq "${RETUNES:-5}"); do
-        [ "${RETUNE_FROM:-}" != empty ] || rm -rf "$WORK"/retune.db*
-        step "retune_$run" "${TUNE_LIMIT:-150}" "$BIN/rtjit" tune moe_mxfp4 --preset "${PRESETS%% *}" --force --db "$WORK/retune.db" --json
+        [ "$FRESH" -eq 0 ] || rm -rf "$WORK"/retune.db*
+        step "retune_$run" "${TUNE_LIMIT:-150}" env RTJIT_PREBUILT="$PREBUILT" "$BIN/rtjit" tune moe_mxfp4 --preset "${PRESETS%% *}" --force --db "$WORK/retune.db" --json
         count $?
         RETUNED="$RETUNED $OUT/retune_$run.out"
       done

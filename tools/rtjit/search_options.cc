@@ -18,6 +18,11 @@ void SearchOptions::add_to(CLI::App& verb) {
   verb.add_option("--samples", samples,
                   "Samples of each config that may win. Default: as the effort says, 5, 9 or 21")
       ->check(CLI::PositiveNumber);
+  verb.add_option(
+          "--passes", passes,
+          "Passes over the configs nearest to the fastest that settle which of them wins, at most; 0: "
+          "the search decides. Default: as the effort says, 0, 7 or 11")
+      ->check(CLI::NonNegativeNumber);
   verb.add_option("--seed", seed, "What --strategy random draws with")->capture_default_str();
 }
 
@@ -27,6 +32,7 @@ Result<StrategyOptions> SearchOptions::resolve() const {
   if (!strategy.empty()) options->name = strategy;
   if (configs > 0) options->configs = configs;
   if (samples > 0) options->samples = samples;
+  if (passes) options->passes = *passes;
   options->seed = seed;
   if (auto made = make_strategy(*options); !made) return made.error().with_context("--strategy");
   return options;

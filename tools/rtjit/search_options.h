@@ -1,7 +1,8 @@
-// --strategy, --effort, --measure, --samples and --seed: how `rtjit tune` searches.
+// --strategy, --effort, --measure, --samples, --passes and --seed: how `rtjit tune` searches.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -12,6 +13,7 @@ namespace rtjit {
 struct SearchOptions {
   std::string effort = "default", strategy;
   int configs = 0, samples = 0;  // 0: as the effort says
+  std::optional<int> passes;     // none: as the effort says
   uint64_t seed = 1;
 
   void add_to(CLI::App& verb);

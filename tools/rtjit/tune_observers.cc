@@ -38,6 +38,8 @@ const char* doing(TunePhase phase) {
       return "measuring";
     case TunePhase::verify:
       return "verifying winners";
+    case TunePhase::settle:
+      return "settling who wins";
   }
   return "";
 }

@@ -12,17 +12,12 @@ namespace rtjit {
 namespace {
 
 nlohmann::json to_json(const ReplayReport& report, const StrategyOptions& strategy) {
-  nlohmann::json out = {{"strategy", strategy.name},
-                        {"configs", strategy.configs},
-                        {"samples_each", strategy.samples},
-                        {"seed", strategy.seed},
-                        {"regret_geomean", report.regret_geomean},
-                        {"regret_worst", report.regret_worst},
-                        {"compiles", report.compiles},
-                        {"measurements", report.measurements},
-                        {"samples", report.samples},
-                        {"skipped", report.skipped},
-                        {"buckets", nlohmann::json::array()}};
+  nlohmann::json out = {{"strategy", strategy.name},           {"configs", strategy.configs},
+                        {"samples_each", strategy.samples},    {"seed", strategy.seed},
+                        {"most_passes", strategy.passes},      {"regret_geomean", report.regret_geomean},
+                        {"regret_worst", report.regret_worst}, {"compiles", report.compiles},
+                        {"measurements", report.measurements}, {"samples", report.samples},
+                        {"skipped", report.skipped},           {"buckets", nlohmann::json::array()}};
   for (const ReplayBucket& bucket : report.buckets) {
     out["buckets"].push_back({{"problem", bucket.problem},
                               {"target", bucket.target},
@@ -40,7 +35,8 @@ nlohmann::json to_json(const ReplayReport& report, const StrategyOptions& strate
                               {"regret", bucket.regret},
                               {"compiles", bucket.compiles},
                               {"measurements", bucket.measurements},
-                              {"samples", bucket.samples}});
+                              {"samples", bucket.samples},
+                              {"passes", bucket.passes}});
   }
   return out;
 }
@@ -56,6 +52,7 @@ void print_report(const ReplayReport& report) {
                {"compiles", Table::Align::right},
                {"measured", Table::Align::right},
                {"samples", Table::Align::right},
+               {"passes", Table::Align::right},
                {"chosen"}});
   const Table empty = table;
   auto flush = [&] {
@@ -70,7 +67,8 @@ void print_report(const ReplayReport& report) {
                fmt::format("{:.1f}", bucket.best_us), fmt::format("{:.1f}", bucket.chosen_us),
                bucket.regret > 0 ? fmt::format("{:.3f}", bucket.regret) : "none",
                fmt::format("{}", bucket.compiles), fmt::format("{}", bucket.measurements),
-               with_thousands(bucket.samples), bucket.chosen_variant + " " + bucket.chosen_config});
+               with_thousands(bucket.samples), fmt::format("{}", bucket.passes),
+               bucket.chosen_variant + " " + bucket.chosen_config});
   }
   flush();
   fmt::print("regret {:.3f} geometric mean, {:.3f} worst; {} compiled, {} measured, {} samples\n",

@@ -40,7 +40,7 @@ void print_timings(const TuneReport& report) {
   Table table({{"phase"}, {"s", Table::Align::right}, {""}});
   for (const auto& [phase, ms] : report.phase_ms) {
     const char* note = phase == TunePhase::compile ? "processor time of all threads, while other work goes on"
-                       : phase == TunePhase::load  ? "part of measuring and verifying"
+                       : phase == TunePhase::load  ? "part of measuring, settling and verifying"
                                                    : "";
     table.add({doing(phase), fmt::format("{:.2f}", ms / 1e3), note});
     const auto parts = report.parts_ms.find(to_string(phase));
@@ -50,6 +50,19 @@ void print_timings(const TuneReport& report) {
     }
   }
   fmt::print("\n{}", table.render(2));
+}
+
+// How the contenders came out, and each of the passes, for whoever compares several tunes.
+nlohmann::json contenders_json(const BucketReport& bucket) {
+  nlohmann::json contenders = nlohmann::json::array();
+  for (const SettledContender& contender : bucket.contenders) {
+    contenders.push_back({{"variant", contender.variant},
+                          {"config", contender.config},
+                          {"time_us", contender.time_us},
+                          {"of_fastest", contender.time_us / bucket.contenders.front().time_us},
+                          {"times_us", contender.times_us}});
+  }
+  return contenders;
 }
 
 }  // namespace
@@ -94,6 +107,8 @@ nlohmann::json report_json(const TuneReport& report) {
                                 {"feasible", bucket.feasible},
                                 {"compiled", bucket.compiled},
                                 {"measured", bucket.measured},
+                                {"contenders", contenders_json(bucket)},
+                                {"being_settled", bucket.being_settled},
                                 {"rejected", rejected},
                                 {"rejected_by_gate", rejected_by},
                                 {"from_cache", bucket.from_cache},
