@@ -19,7 +19,7 @@ void print(const char* name, const Coverage& coverage) {
       coverage.worst_max_per_rms);
   std::map<std::string, std::pair<int, int>> variants;  // ran, feasible
   for (const std::string& config : coverage.feasible) {
-    auto& [ran, feasible] = variants[config.substr(0, config.find(':'))];
+    auto& [ran, feasible] = variants[variant_of(config)];
     ++feasible;
     if (coverage.ran.contains(config)) ++ran;
   }

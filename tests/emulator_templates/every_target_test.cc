@@ -29,8 +29,6 @@ std::vector<TestCase> small_cases(const std::string& tmpl) {
   return cases;
 }
 
-std::string variant_of(const std::string& config) { return config.substr(0, config.find(':')); }
-
 // Configs of a stage that between them have each variant, and of each variant each value that is a word, but
 // for those that `seen` has from another case.
 std::vector<std::string> representatives(const StageConfigs& stage, std::set<std::string>& seen) {

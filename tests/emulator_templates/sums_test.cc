@@ -49,8 +49,6 @@ std::vector<Case> any_order_cases(bool mxfp8, bool all) {
   return cases;
 }
 
-std::string variant_of(const std::string& config) { return config.substr(0, config.find(':')); }
-
 // A config per variant of gemm2 that adds into out, of those in the middle: neither the least nor the
 // largest.
 std::vector<std::string> adding_configs(const StageConfigs& gemm2) {

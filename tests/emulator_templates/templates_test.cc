@@ -258,7 +258,7 @@ class Emulated : public ::testing::TestWithParam<std::string> {
   void expect_every_variant(const std::vector<std::string>& must_exist) {
     auto variants_of = [](const std::set<std::string>& configs) {
       std::set<std::string> variants;
-      for (const std::string& config : configs) variants.insert(config.substr(0, config.find(':')));
+      for (const std::string& config : configs) variants.insert(variant_of(config));
       return variants;
     };
     EXPECT_EQ(variants_of(coverage.ran), variants_of(coverage.feasible));

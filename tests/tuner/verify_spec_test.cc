@@ -43,13 +43,14 @@ TEST(VerifySpec, WantsTheSameBitsOnlyOfProblemsThatPromiseThem) {
     return *make_problem(tmpl,
                          *parse_key_values("hidden=2880,intermediate=2880,experts=32,top_k=4,sums=" + sums));
   };
-  EXPECT_TRUE(verify_spec(tmpl, problem("ordered")).deterministic);
-  EXPECT_FALSE(verify_spec(tmpl, problem("any_order")).deterministic);
+  const auto hopper = Target::parse("sm_90a")->facts();
+  EXPECT_TRUE(verify_spec(tmpl, problem("ordered"), hopper).deterministic);
+  EXPECT_FALSE(verify_spec(tmpl, problem("any_order"), hopper).deterministic);
   tmpl.verify.deterministic_when = "hidden / (experts - 32)";  // no number: nothing is let off
-  EXPECT_TRUE(verify_spec(tmpl, problem("any_order")).deterministic);
+  EXPECT_TRUE(verify_spec(tmpl, problem("any_order"), hopper).deterministic);
   tmpl.verify.deterministic = false;
   tmpl.verify.deterministic_when = "1";
-  EXPECT_FALSE(verify_spec(tmpl, problem("ordered")).deterministic);
+  EXPECT_FALSE(verify_spec(tmpl, problem("ordered"), hopper).deterministic);
 }
 
 }  // namespace

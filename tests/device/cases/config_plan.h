@@ -36,6 +36,9 @@ struct Coverage {
   void add(const Coverage& other);
 };
 
+// "gemm1=mma" of a config as Coverage names it.
+inline std::string variant_of(const std::string& config) { return config.substr(0, config.find(':')); }
+
 // Runs a case with its share of the configs. The failures, empty when all is right, each a sentence that
 // names the config. Kernels are opened in parallel.
 std::vector<std::string> run_case(const std::shared_ptr<Context>& context, TestCase test, size_t turn,
