@@ -67,12 +67,16 @@ TEST_F(CacheCommand, ASubVerbThatIsNotThereIsAnsweredWithThoseThatAre) {
 
 TEST_F(CacheCommand, LookingAtAFileThatIsNotThereDoesNotMakeIt) {
   const std::string path = folder_ + "/mistyped/cache.db";
-  for (std::vector<std::string> looking : {std::vector<std::string>{"cache", "info"},
-                                           {"cache", "list"},
-                                           {"cache", "gc", "--older-than", "1d"}}) {
+  for (std::vector<std::string> looking :
+       {std::vector<std::string>{"cache", "info"},
+        {"cache", "list"},
+        {"cache", "gc", "--older-than", "1d"},
+        {"query", "moe_mxfp4", "--target", "sm_120a", "--preset", "gpt-oss-20b"},
+        {"report", "moe_mxfp4", "--target", "sm_120a", "--preset", "gpt-oss-20b", "-o",
+         folder_ + "/page.html"}}) {
     looking.insert(looking.end(), {"--db", path});
     const auto outcome = run(looking);
-    EXPECT_EQ(outcome.exit.code, 2) << looking[1];
+    EXPECT_EQ(outcome.exit.code, 2) << looking[0] << looking[1];
     EXPECT_NE(outcome.error_output.find(path + ": no such file"), std::string::npos) << outcome.error_output;
   }
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/mistyped"));

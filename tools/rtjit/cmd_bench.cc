@@ -85,7 +85,7 @@ Status write_svg(const std::string& path, const BenchReport& report) {
 
 int run(const BenchOptions& options) {
   const std::atomic<bool>* cancel = install_cancel_handler();  // before the driver starts threads of its own
-  auto context = open_scope(options.scope, /*with_prebuilt=*/true);
+  auto context = open_scope(options.scope, {.with_prebuilt = true});
   if (!context) return fail(context.error());
   auto request = make_request(options, *context);
   if (!request) return fail(request.error());

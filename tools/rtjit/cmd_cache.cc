@@ -111,12 +111,7 @@ Result<std::string> CacheOptions::path() const {
 }
 
 Result<std::unique_ptr<Store>> CacheOptions::open_existing() const {
-  if (!database.empty() && database != ":memory:" && !file_identity(database)) {
-    return make_error(ErrorCode::not_found,
-                      "--db: {}: no such file; name a cache database, or leave --db out for the user's",
-                      database);
-  }
-  return open_store(database);
+  return open_store(database, {.existing = true});
 }
 
 Status CacheOptions::check_output(const std::string& output, const std::string& database) {

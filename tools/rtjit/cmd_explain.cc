@@ -47,7 +47,7 @@ int run(const ExplainOptions& options) {
   const std::atomic<bool>* cancel = install_cancel_handler();  // before the driver starts threads of its own
   const auto verdicts = parse_verdicts(options.verdicts);
   if (!verdicts) return fail(verdicts.error());
-  auto context = open_scope(options.scope, /*with_prebuilt=*/true);
+  auto context = open_scope(options.scope, {.with_prebuilt = true});
   if (!context) return fail(context.error());
   const ProblemScope& scope = context->scope;
   // Verdicts hardly depend on the size, times do: without --tokens one bucket says enough.

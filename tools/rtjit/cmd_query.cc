@@ -135,7 +135,7 @@ Result<bool> is_asked_for(const ProblemScope& scope, const Answer& answer) {
 }
 
 int run(const ScopeOptions& options) {
-  auto context = open_scope(options, /*with_prebuilt=*/true);
+  auto context = open_scope(options, {.with_prebuilt = true, .existing = true});
   if (!context) return fail(context.error());
   nlohmann::json out = nlohmann::json::array();
   bool any = false;

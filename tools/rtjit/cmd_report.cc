@@ -12,7 +12,7 @@ namespace rtjit {
 namespace {
 
 int run(const ScopeOptions& options, const std::string& output) {
-  auto context = open_scope(options);
+  auto context = open_scope(options, {.existing = true});
   if (!context) return fail(context.error());
   auto overview = gather_overview(context->scope, context->store.get());
   if (!overview) return fail(overview.error());

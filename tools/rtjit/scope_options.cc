@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "base/files.h"
 #include "base/stop_signals.h"
 #include "base/text.h"
 #include "compiler/nvrtc.h"
@@ -42,15 +43,20 @@ void ScopeOptions::add_to(CLI::App& verb) {
   verb.add_flag("--json", json, "The result as JSON on standard output");
 }
 
-Result<std::unique_ptr<Store>> open_store(const std::string& database, bool with_prebuilt) {
+Result<std::unique_ptr<Store>> open_store(const std::string& database, StoreUse use) {
   std::error_code ignored;
   if (std::filesystem::is_directory(database, ignored)) {
     return make_error(ErrorCode::invalid_argument, "--db: {} is a folder; name a file in it, such as {}",
                       database, (std::filesystem::path(database) / "cache.db").string());
   }
+  if (use.existing && !database.empty() && database != ":memory:" && !file_identity(database)) {
+    return make_error(ErrorCode::not_found,
+                      "--db: {}: no such file; name a cache database, or leave --db out for the user's",
+                      database);
+  }
   StoreOptions options;
   options.path = database;
-  if (with_prebuilt) options.prebuilt = prebuilt_database();
+  if (use.with_prebuilt) options.prebuilt = prebuilt_database();
   return Store::open(options);
 }
 
@@ -63,7 +69,7 @@ Result<std::unique_ptr<Store>> open_shipped_store() {
   return Store::open(options);
 }
 
-Result<ScopeContext> open_scope(const ScopeOptions& options, bool with_prebuilt) {
+Result<ScopeContext> open_scope(const ScopeOptions& options, StoreUse use) {
   ScopeContext context;
   auto registry = TemplateRegistry::create(options.template_folders);
   if (!registry) return registry.error();
@@ -84,7 +90,7 @@ Result<ScopeContext> open_scope(const ScopeOptions& options, bool with_prebuilt)
   auto scope = resolve_scope(**registry, options.request, device);
   if (!scope) return scope.error();
   context.scope = std::move(*scope);
-  auto store = open_store(options.database, with_prebuilt);
+  auto store = open_store(options.database, use);
   if (!store) return store.error();
   context.store = std::move(*store);
   return context;

@@ -33,10 +33,17 @@ struct ScopeContext {
   std::unique_ptr<Store> store;
   ProblemScope scope;
 };
-// `with_prebuilt`: the winners that came with the library lie beneath the database.
-Result<ScopeContext> open_scope(const ScopeOptions& options, bool with_prebuilt = false);
 
-Result<std::unique_ptr<Store>> open_store(const std::string& database, bool with_prebuilt = false);
+// How a verb uses the cache.
+struct StoreUse {
+  bool with_prebuilt = false;  // the winners that came with the library lie beneath the database
+  // It only looks: a database that is named must be there, or a slip of the pen would make an empty one.
+  bool existing = false;
+};
+Result<ScopeContext> open_scope(const ScopeOptions& options, StoreUse use = {});
+
+// `database` "": the user's.
+Result<std::unique_ptr<Store>> open_store(const std::string& database, StoreUse use = {});
 // The winners that came with the library, alone.
 Result<std::unique_ptr<Store>> open_shipped_store();
 
