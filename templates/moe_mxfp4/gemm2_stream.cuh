@@ -27,15 +27,7 @@ struct FinishDown {
 
   __device__ void store(const Row& row, const TokenTile& tile, int strip, int c,
                         const float (&sums)[4]) const {
-    const int lane = int(threadIdx.x & 31), g = lane >> 2, t = lane & 3;
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int m = c * 8 + 2 * t + i;
-      if (m >= tile.rows) break;
-      u16* target = y + i64(sorted_slots[tile.first_row + m]) * hidden + strip * kStripRows + g;
-      target[0] = float_to_bf16(sums[i] * row.factors[0] + row.biases[0]);
-      target[8] = float_to_bf16(sums[i + 2] * row.factors[1] + row.biases[1]);
-    }
+    write(row, tile, strip, c, sums, [&](int m) { return sorted_slots[tile.first_row + m]; });
   }
 
   // The same in two steps, as stream_apart.cuh wants it: what memory holds, and what becomes of it.
@@ -53,15 +45,27 @@ struct FinishDown {
             {slots[min(m, last)], slots[min(m + 1, last)]}};
   }
   __device__ void finish(const RawRow& raw, const TokenTile& tile, int strip, const float (&sums)[4]) const {
+    write(made_of(raw.exponents, raw.biases), tile, strip, 0, sums, [&](int m) { return raw.slots[m & 1]; });
+  }
+
+  __device__ static Row made_of(const u32 (&exponents)[2], const u32 (&biases)[2]) {
+    return {{row_factor(exponents[0]), row_factor(exponents[1])},
+            {bias_value<kBias>(biases[0]), bias_value<kBias>(biases[1])}};
+  }
+
+ private:
+  // `slot_of(m)` is the slot of row m of the tile.
+  template <class SlotOf>
+  __device__ void write(const Row& row, const TokenTile& tile, int strip, int c, const float (&sums)[4],
+                        const SlotOf& slot_of) const {
     const int lane = int(threadIdx.x & 31), g = lane >> 2, t = lane & 3;
-    const float factors[2] = {row_factor(raw.exponents[0]), row_factor(raw.exponents[1])};
-    const float biases[2] = {bias_value<kBias>(raw.biases[0]), bias_value<kBias>(raw.biases[1])};
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      if (2 * t + i >= tile.rows) break;
-      u16* target = y + i64(raw.slots[i]) * hidden + strip * kStripRows + g;
-      target[0] = float_to_bf16(sums[i] * factors[0] + biases[0]);
-      target[8] = float_to_bf16(sums[i + 2] * factors[1] + biases[1]);
+      const int m = c * 8 + 2 * t + i;
+      if (m >= tile.rows) break;
+      u16* target = y + i64(slot_of(m)) * hidden + strip * kStripRows + g;
+      target[0] = float_to_bf16(sums[i] * row.factors[0] + row.biases[0]);
+      target[8] = float_to_bf16(sums[i + 2] * row.factors[1] + row.biases[1]);
     }
   }
 };
@@ -80,10 +84,7 @@ struct SumDown : FinishDown<kBias> {
                         const float (&sums)[4]) const {
     const int m = c * 8 + own_token();
     const bool take = m < tile.rows;
-    output.add_strip({sums[0] * row.factors[0] + row.biases[0], sums[1] * row.factors[0] + row.biases[0]},
-                     {sums[2] * row.factors[1] + row.biases[1], sums[3] * row.factors[1] + row.biases[1]},
-                     take, take ? output.sorted[tile.first_row + m] : TokenShare{0, 0.0f},
-                     strip * kStripRows);
+    add(row, take, take ? output.sorted[tile.first_row + m] : TokenShare{0, 0.0f}, strip, sums);
   }
 
   struct RawRow {
@@ -97,13 +98,35 @@ struct SumDown : FinishDown<kBias> {
             output.sorted[tile.first_row + min(own_token(), tile.rows - 1)]};
   }
   __device__ void finish(const RawRow& raw, const TokenTile& tile, int strip, const float (&sums)[4]) const {
-    const float factors[2] = {row_factor(raw.exponents[0]), row_factor(raw.exponents[1])};
-    const float biases[2] = {bias_value<kBias>(raw.biases[0]), bias_value<kBias>(raw.biases[1])};
-    output.add_strip({sums[0] * factors[0] + biases[0], sums[1] * factors[0] + biases[0]},
-                     {sums[2] * factors[1] + biases[1], sums[3] * factors[1] + biases[1]},
-                     own_token() < tile.rows, raw.share, strip * kStripRows);
+    add(Base::made_of(raw.exponents, raw.biases), own_token() < tile.rows, raw.share, strip, sums);
+  }
+
+ private:
+  __device__ void add(const Row& row, bool take, const TokenShare& share, int strip,
+                      const float (&sums)[4]) const {
+    output.add_strip({sums[0] * row.factors[0] + row.biases[0], sums[1] * row.factors[0] + row.biases[0]},
+                     {sums[2] * row.factors[1] + row.biases[1], sums[3] * row.factors[1] + row.biases[1]},
+                     take, share, strip * kStripRows);
   }
 };
+
+// The tile list and the weights do not come from the predecessor, GEMM1: every kernel before this one in the
+// pipeline has waited for its own predecessor before it let this one start.
+template <class S, class Shared, class Finish>
+__device__ inline void project_strips(Shared& shared, const u16* h, const u8* tiles, const u8* scales,
+                                      const TokenTile* token_tiles, const i32* tile_counts, int hidden,
+                                      int intermediate, const Finish& finish) {
+  stream_strips<S>(
+      shared, tiles, scales, hidden / kStripRows, intermediate, token_tiles, tile_counts + 1,
+      [&](const TokenTile& tile, int m) {
+        return m < tile.rows ? h + i64(tile.first_row + m) * intermediate : nullptr;
+      },
+      finish,
+      [] {
+        wait_for_predecessor();
+        let_successor_start();
+      });
+}
 
 // y[slot, n] = W2 h + bias, not yet weighted.
 template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Bias kBias>
@@ -115,19 +138,9 @@ __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(StreamShared<S>) == RTJIT_SMEM_BYTES);
 #endif
-  // The tile list and the weights do not come from the predecessor, GEMM1: every kernel before this one in
-  // the pipeline has waited for its own predecessor before it let this one start.
-  stream_strips<S>(
-      *reinterpret_cast<StreamShared<S>*>(stream_shared), tiles, scales, hidden / kStripRows, intermediate,
-      token_tiles, tile_counts + 1,
-      [&](const TokenTile& tile, int m) {
-        return m < tile.rows ? h + i64(tile.first_row + m) * intermediate : nullptr;
-      },
-      FinishDown<kBias>{row_exponents, bias, sorted_slots, y, hidden},
-      [] {
-        wait_for_predecessor();
-        let_successor_start();
-      });
+  project_strips<S>(*reinterpret_cast<StreamShared<S>*>(stream_shared), h, tiles, scales, token_tiles,
+                    tile_counts, hidden, intermediate,
+                    FinishDown<kBias>{row_exponents, bias, sorted_slots, y, hidden});
 }
 
 // The same; the warps of a block go on apart.
@@ -142,18 +155,8 @@ __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 
 #endif
   ApartShared<S>& shared = *reinterpret_cast<ApartShared<S>*>(stream_shared);
   init_barriers(shared);
-  // The tile list and the weights do not come from the predecessor, GEMM1: every kernel before this one in
-  // the pipeline has waited for its own predecessor before it let this one start.
-  stream_strips_apart<S>(
-      shared, tiles, scales, hidden / kStripRows, intermediate, token_tiles, tile_counts + 1,
-      [&](const TokenTile& tile, int m) {
-        return m < tile.rows ? h + i64(tile.first_row + m) * intermediate : nullptr;
-      },
-      FinishDown<kBias>{row_exponents, bias, sorted_slots, y, hidden},
-      [] {
-        wait_for_predecessor();
-        let_successor_start();
-      });
+  project_strips<S>(shared, h, tiles, scales, token_tiles, tile_counts, hidden, intermediate,
+                    FinishDown<kBias>{row_exponents, bias, sorted_slots, y, hidden});
 }
 
 // out[token, n] += weight * (W2 h + bias)
@@ -166,18 +169,9 @@ __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(StreamShared<S>) == RTJIT_SMEM_BYTES);
 #endif
-  // Waiting as gemm2_stream does.
-  stream_strips<S>(
-      *reinterpret_cast<StreamShared<S>*>(stream_shared), tiles, scales, hidden / kStripRows, intermediate,
-      token_tiles, tile_counts + 1,
-      [&](const TokenTile& tile, int m) {
-        return m < tile.rows ? h + i64(tile.first_row + m) * intermediate : nullptr;
-      },
-      SumDown<kBias>{{row_exponents, bias, nullptr, nullptr, hidden}, {out, shares, hidden}},
-      [] {
-        wait_for_predecessor();
-        let_successor_start();
-      });
+  project_strips<S>(*reinterpret_cast<StreamShared<S>*>(stream_shared), h, tiles, scales, token_tiles,
+                    tile_counts, hidden, intermediate,
+                    SumDown<kBias>{{row_exponents, bias, nullptr, nullptr, hidden}, {out, shares, hidden}});
 }
 
 // The same; the warps of a block go on apart.
@@ -192,17 +186,8 @@ __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 
 #endif
   ApartShared<S>& shared = *reinterpret_cast<ApartShared<S>*>(stream_shared);
   init_barriers(shared);
-  // Waiting as gemm2_stream_apart does.
-  stream_strips_apart<S>(
-      shared, tiles, scales, hidden / kStripRows, intermediate, token_tiles, tile_counts + 1,
-      [&](const TokenTile& tile, int m) {
-        return m < tile.rows ? h + i64(tile.first_row + m) * intermediate : nullptr;
-      },
-      SumDown<kBias>{{row_exponents, bias, nullptr, nullptr, hidden}, {out, shares, hidden}},
-      [] {
-        wait_for_predecessor();
-        let_successor_start();
-      });
+  project_strips<S>(shared, h, tiles, scales, token_tiles, tile_counts, hidden, intermediate,
+                    SumDown<kBias>{{row_exponents, bias, nullptr, nullptr, hidden}, {out, shares, hidden}});
 }
 
 }  // namespace rtjit::moe_mxfp4

@@ -78,7 +78,7 @@ class PartReader {
   const u8 *word_, *scale_;
 };
 
-// Called by all threads before stream_strips_apart(), which every one of them may enter at once.
+// Called by all threads before stream_strips().
 template <class S>
 __device__ inline void init_barriers(ApartShared<S>& shared) {
   if (threadIdx.x < kPlaces) {
@@ -114,12 +114,13 @@ __device__ inline void add_up(ApartShared<S>& shared, const Finish& finish,
   finish.finish(errand.row, errand.tile, errand.at.strip, sums);
 }
 
-// The arguments are those of stream_strips().
+// As the other stream_strips(), whose arguments these are, but `Finish` works in two steps:
+//   RawRow raw = finish.raw_row(tile, strip)       what memory holds about the weights' rows, asked for early
+//   finish.finish(raw, tile, strip, sums)          sums as in mma_bf16, of the tile's eight tokens
 template <class S, class TokenRow, class Finish, class Wait>
-__device__ inline void stream_strips_apart(ApartShared<S>& shared, const u8* tiles, const u8* scales,
-                                           int strips, int k, const TokenTile* token_tiles,
-                                           const i32* tile_count, const TokenRow& token_row,
-                                           const Finish& finish, const Wait& wait) {
+__device__ inline void stream_strips(ApartShared<S>& shared, const u8* tiles, const u8* scales, int strips,
+                                     int k, const TokenTile* token_tiles, const i32* tile_count,
+                                     const TokenRow& token_row, const Finish& finish, const Wait& wait) {
   const i64 total = i64(__ldcg(tile_count)) * strips;
   const i64 begin = total * blockIdx.x / gridDim.x;
   const int count = int(total * (blockIdx.x + 1) / gridDim.x - begin);
