@@ -273,7 +273,8 @@ Result<Store::Info> Store::info() const {
     info.file_bytes = file_bytes(info.path) + file_bytes(info.path + "-wal");
   }
   for (const auto& layer : state_->below)
-    if (layer->schema_version() > 0) info.read_only.push_back(layer->path());  // others are ignored, and warned of
+    if (layer->schema_version() > 0)
+      info.read_only.push_back(layer->path());  // others are ignored, and warned of
   for (Layer* layer : state_->layers()) {
     int64_t counts[5] = {};
     const Status status = layer->read([&](Database& database) -> Status {
