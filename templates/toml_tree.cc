@@ -89,14 +89,28 @@ size_t end_of_string(std::string_view text, size_t at, size_t* exotic) {
   return text.size();
 }
 
+// "p.toml:3: column 7: ", of byte `at`.
+std::string place_of(std::string_view text, size_t at, const std::string& file_name) {
+  const std::string_view before = text.substr(0, at);
+  return fmt::format("{}:{}: column {}: ", file_name, 1 + std::count(before.begin(), before.end(), '\n'),
+                     at - (before.rfind('\n') + 1) + 1);
+}
+
 // TOML allows characters beyond ASCII in strings and comments only. toml++ must not see them elsewhere: its
-// look at white space is undefined behaviour for many of them (version 3.3).
+// look at white space is undefined behaviour for many of them (version 3.3). A quote in the middle of a word
+// is refused too, for toml++ does not always take it for the beginning of a string.
 Status refuse_exotic_characters(std::string_view text, const std::string& file_name) {
   constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
   size_t at = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
   size_t exotic = std::string_view::npos;
   while (at < text.size() && exotic == std::string_view::npos) {
     if (text[at] == '"' || text[at] == '\'') {
+      if (at > 0 && std::string_view(" \t\r\n\v\f=[,{").find(text[at - 1]) == std::string_view::npos)
+        return make_error(
+            ErrorCode::invalid_argument,
+            "{}a quote in the middle of a word; strings begin after a space, a line's end or one "
+            "of = [ , {{",
+            place_of(text, at, file_name));
       at = end_of_string(text, at, &exotic);
     } else if (text[at] == '#') {
       at = std::min(text.find('\n', at), text.size());
@@ -107,12 +121,10 @@ Status refuse_exotic_characters(std::string_view text, const std::string& file_n
     }
   }
   if (exotic == std::string_view::npos) return {};
-  const std::string_view before = text.substr(0, exotic);
-  return make_error(
-      ErrorCode::invalid_argument,
-      "{}:{}: column {}: a character beyond ASCII; those are allowed in quotes, except behind a backslash, "
-      "and in comments",
-      file_name, 1 + std::count(before.begin(), before.end(), '\n'), exotic - (before.rfind('\n') + 1) + 1);
+  return make_error(ErrorCode::invalid_argument,
+                    "{}a character beyond ASCII; those are allowed in quotes, except behind a backslash, "
+                    "and in comments",
+                    place_of(text, exotic, file_name));
 }
 
 }  // namespace

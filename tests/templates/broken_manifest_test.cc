@@ -293,6 +293,16 @@ TEST(BrokenManifests, CharactersBeyondAsciiAreForTextsAndComments) {
               ::testing::Not(HasSubstr("beyond ASCII")));
 }
 
+// Likewise: a value that begins with a digit goes on through quotes.
+TEST(BrokenManifests, AQuoteInTheMiddleOfAWordIsRefused) {
+  for (const char* text :
+       {"bucket = 0\"r\ufeef\"", "bucket = 1.'\ufeef'", "a.\"b\" = 1", "day = 2020-01-01 0\"\ufeef\""}) {
+    EXPECT_THAT(parse_manifest(text, "p.toml", {}).error().message,
+                HasSubstr("a quote in the middle of a word"))
+        << text;
+  }
+}
+
 TEST(BrokenManifests, EmptyText) {
   EXPECT_THAT(parse_manifest("", "p.toml", {}).error().message, HasSubstr("p.toml:"));
 }
