@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "templates/embedded.h"
 #include "templates/preset.h"
+#include "templates/toml_tree.h"
 
 namespace rtjit {
 namespace {
@@ -52,15 +53,22 @@ std::string_view below(std::string_view path, std::string_view folder) {
   return path.starts_with(folder) ? path.substr(folder.size()) : std::string_view();
 }
 
+// Looked at first: under another name than its folder's a template's own files are not found, and whoever
+// reads that would look for them in vain.
+Status check_name(const std::string& name, std::string_view manifest, const std::string& file_name) {
+  auto tree = parse_toml(manifest, file_name);
+  const std::string given = tree ? tree->text_of("name") : std::string();
+  if (given.empty() || given == name) return {};
+  return make_error(ErrorCode::invalid_argument,
+                    "{}: name = '{}', but its folder is called '{}'; includes need the two to be the same",
+                    file_name, given, name);
+}
+
 Result<std::shared_ptr<const Template>> parse(const std::string& name, std::string_view manifest,
                                               const std::string& file_name, Sources sources) {
+  if (Status status = check_name(name, manifest, file_name); !status) return status.error();
   auto parsed = parse_manifest(manifest, file_name, std::move(sources));
   if (!parsed) return parsed.error();
-  if (parsed->name != name) {
-    return make_error(ErrorCode::invalid_argument,
-                      "{}: name = '{}', but its folder is called '{}'; includes need the two to be the same",
-                      file_name, parsed->name, name);
-  }
   return std::make_shared<const Template>(std::move(*parsed));
 }
 

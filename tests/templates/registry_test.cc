@@ -146,7 +146,7 @@ TEST(Registry, FolderErrorsNameTheFolder) {
   EXPECT_THAT(create_error(folder.path()), HasSubstr("neither template.toml nor a sub-folder with one"));
   folder.write("other/template.toml", scale_add_manifest());
   folder.write("other/scale_add.cuh", source());
-  EXPECT_THAT(create_error(folder.path()), HasSubstr("not in the template's folder"));
+  EXPECT_THAT(create_error(folder.path()), HasSubstr("name = 'scale_add', but its folder is called 'other'"));
 }
 
 TEST(Registry, UnknownNames) {
