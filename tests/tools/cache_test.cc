@@ -38,6 +38,7 @@ TEST_F(CacheCommand, ExportsWhatWasImported) {
   EXPECT_EQ(imported["winners"]["added"], 2);
   EXPECT_EQ(json({"cache", "list"}).size(), 2u);
   EXPECT_EQ(run({"cache", "export"}).output, read(text));
+  EXPECT_EQ(run({"cache", "export", "-o", "-"}).output, read(text)) << "no file of that name";
   EXPECT_EQ(run({"cache", "export", "--target", "sm_80"}).output, std::string(kHeader) + "\n");
   const std::string again = folder_ + "/b.txt";
   EXPECT_EQ(json({"cache", "export", "-o", again})["winners"], 2);

@@ -90,14 +90,15 @@ Status write_text(const std::string& text, const std::string& path) {
 int run_export(const ExchangeOptions& options) {
   auto path = options.path();
   if (!path) return fail(path.error());
-  if (Status status = CacheOptions::check_output(options.file, *path); !status) return fail(status.error());
+  const std::string file = options.file == "-" ? std::string() : options.file;
+  if (Status status = CacheOptions::check_output(file, *path); !status) return fail(status.error());
   auto contents = read_contents(*path, options.filter);
   if (!contents) return fail(contents.error());
-  if (Status status = write_text(to_text(*contents), options.file); !status) return fail(status.error());
+  if (Status status = write_text(to_text(*contents), file); !status) return fail(status.error());
   if (contents->damaged > 0)
     fmt::print(stderr, "rtjit: {} damaged rows or binaries were left out\n", contents->damaged);
-  if (options.json && !options.file.empty()) {
-    const nlohmann::json out = {{"file", options.file},
+  if (options.json && !file.empty()) {
+    const nlohmann::json out = {{"file", file},
                                 {"winners", contents->winners.size()},
                                 {"rows", contents->rows.size()},
                                 {"quarantine", contents->quarantine.size()},
@@ -138,7 +139,7 @@ void add_cache_exchange(CLI::App& cache, Action* action) {
 
   const auto [to_file, export_options] =
       add("export", "Writes the cache as text that diffs well, one JSON object per line", run_export);
-  to_file->add_option("-o,--output", export_options->file, "File. Default: standard output");
+  to_file->add_option("-o,--output", export_options->file, "File. Default, and '-': standard output");
   to_file->add_option("--target", export_options->filter.target, "Only this target, for example sm_90a");
   to_file->add_option("--template", export_options->filter.template_name, "Only this template");
   to_file->add_flag("--binaries", export_options->filter.with_binaries,
