@@ -38,8 +38,9 @@ Settle::Settle(const StageSpace& space, const std::vector<Ranked>& finalists, co
   std::stable_sort(known.begin(), known.end(),
                    [](const Ranked& a, const Ranked& b) { return a.time_us < b.time_us; });
   for (size_t i = 0; i < known.size(); ++i) {
-    const bool near = known[i].time_us <= (1 + kSettleNear) * known.front().time_us;
     const bool reference = known[i].is_default || known[i].is_incumbent;
+    const bool near =
+        known[i].time_us <= (1 + (reference ? kSettleNearReference : kSettleNear)) * known.front().time_us;
     if (near && (i < kMostContenders || reference)) {
       contenders_.push_back(known[i]);
     } else if (reference) {
