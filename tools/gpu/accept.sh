@@ -7,7 +7,7 @@
 # The folder holds rtjit, test_device and cache_only, built anywhere (cmake --preset portable). Logs, JSON and the tuned
 # database go to OUT_FOLDER; the summary is printed last and is OUT_FOLDER/summary.txt. Exit code: how many steps failed.
 # Under nine minutes with the defaults; each step has a limit of its own. The environment chooses:
-#   STEPS    "test misbehave tune cache sanitize"  which steps, in this order; also pack, bench and retune, after tune
+#   STEPS    "test misbehave tune cache sanitize"  which steps, in this order; also pack, bench and retune, after tune, and sweep
 #   PRESETS  "gpt-oss-20b"                        what is tuned; the first one is launched from the cache
 #   TOOLS    "memcheck racecheck synccheck"       of compute-sanitizer; also initcheck
 #   FILTER   GoogleTest filter of the problems that run under the sanitizer
@@ -15,6 +15,8 @@
 #   RETUNES  "5"                                  tunes of the first preset that are compared; each from the winners before it, or
 #            with RETUNE_FROM=empty from what the library came with, with RETUNE_FROM=nothing not even from that. Their reports,
 #            with each contender's times in every pass, are OUT_FOLDER/retune_N.out; the table of what differs is in the summary
+#   SWEEP_TOKENS "1,16,64,1024,8192", SWEEP_BUDGET "150"  a sweep measures every feasible config of each preset, as far as so many seconds
+#            go, and replays the search on it; sweep_PRESET.txt is what `rtjit fit` wants, as text
 #   TUNE_LIMIT 150, BENCH_LIMIT 150, TEST_LIMIT 200, MISBEHAVE_LIMIT 120, SANITIZE_LIMIT 170, VERIFY_PACK_LIMIT 240   seconds
 set -u
 if [ $# -ne 2 ]; then
@@ -98,6 +100,21 @@ for what in $STEPS; do
         RETUNED="$RETUNED $OUT/retune_$run.out"
       done
       ;;
+    sweep)
+      for preset in $PRESETS; do
+        sweep="$WORK/sweep_$preset.db"
+        step "sweep_$preset" $((${SWEEP_BUDGET:-150} + 60)) "$BIN/rtjit" tune moe_mxfp4 --preset "$preset" \
+          --tokens "${SWEEP_TOKENS:-1,16,64,1024,8192}" --strategy exhaustive --samples 5 --passes 0 \
+          --budget "${SWEEP_BUDGET:-150}s" --db "$sweep" --json
+        count $?
+        for strategy in model halving; do
+          step "replay_${strategy}_$preset" 60 "$BIN/rtjit" tune moe_mxfp4 --preset "$preset" --replay "$sweep" --strategy $strategy
+          count $?
+        done
+        step "export_$preset" 30 "$BIN/rtjit" cache export --db "$sweep" -o "$OUT/sweep_$preset.txt"
+        count $?
+      done
+      ;;
     sanitize)
       # Side by side: nothing is timed, and each leaves most of the GPU idle.
       for tool in $TOOLS; do
@@ -112,7 +129,7 @@ for what in $STEPS; do
       done
       ;;
     *)
-      echo "unknown step $what; known are: test misbehave tune pack cache bench retune sanitize" >&2
+      echo "unknown step $what; known are: test misbehave tune pack cache bench retune sweep sanitize" >&2
       exit 2
       ;;
   esac
@@ -186,6 +203,13 @@ PYTHON
     # shellcheck disable=SC2086
     python3 "$(dirname "$0")/retune_table.py" $RETUNED
   fi
+  for preset in $PRESETS; do
+    for replay in "$OUT"/replay_*_"$preset".out; do
+      [ -f "$replay" ] || continue
+      echo "== $(basename "$replay" .out)"
+      grep "^regret" "$replay"
+    done
+  done
   end_of_summary "$OUT"/cache_only_*.out
 } > "$OUT/summary.txt" 2>&1
 cat "$OUT/summary.txt"
