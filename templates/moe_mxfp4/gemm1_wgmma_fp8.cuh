@@ -7,8 +7,9 @@
 
 namespace rtjit::moe_mxfp4 {
 
-constexpr int kGatherThreads = 64;  // of the copying warpgroup; the others turn h into panels
-constexpr int kPanelThreads = kCopyThreads - kGatherThreads;
+// Of the copying warpgroup two warps gather tokens, a thread of the third copies weights, and the fourth turns
+// h into panels.
+constexpr int kGatherThreads = 64, kGemm1WeightThread = 64, kPanelThreads = 32;
 
 template <class S>
 struct Gemm1Fp8Shared {
@@ -40,7 +41,8 @@ __device__ inline void for_each_unit(const TokenTile* tiles, const i32* tile_cou
   }
 }
 
-// Copies panels of x, the rows of a tile: a thread has a 16-byte piece of every eighth row.
+// Copies panels of x, the rows of a tile: a thread has a 16-byte piece of every eighth row. The tokens stay in
+// registers: one warp per scheduler copies, and each wait for shared memory would hold up the matrix work.
 template <class S>
 class GatheredTokens {
  public:
@@ -56,9 +58,19 @@ class GatheredTokens {
     rows_ = tile.rows;
     sync();  // nobody still reads the tokens of the tile before
 #pragma unroll
-    for (u32 m = threadIdx.x; m < round_up(S::kBlockM, 32); m += kGatherThreads)
-      row_token(m) = u32(sorted_slots[tile.first_row + min(int(m), rows_ - 1)]) / u32(top_k);
+    for (int i = 0; i < kFactors; ++i) {
+      const u32 m = threadIdx.x + u32(i * kGatherThreads);
+      factor_tokens_[i] = u32(sorted_slots[tile.first_row + min(int(m), rows_ - 1)]) / u32(top_k);
+      if (m < round_up(S::kBlockM, 32)) shared_.tokens[m % 8][m / 8] = factor_tokens_[i];
+    }
     sync();
+#pragma unroll
+    for (int i = 0; i < kRows; i += 4) {
+      asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                   : "=r"(row_token_[i]), "=r"(row_token_[i + 1]), "=r"(row_token_[i + 2]),
+                     "=r"(row_token_[i + 3])
+                   : "r"(row_tokens_ + u32(i * 4)));
+    }
   }
   // Up to 31 rows beyond the last are copied as the last.
   __device__ void copy(int stage, int step) const {
@@ -67,30 +79,25 @@ class GatheredTokens {
     const float* factors = factors_ + first;
     const u32 target = target_ + u32(stage * S::kTokenBytes);
 #pragma unroll
-    for (int m = 0; m < S::kBlockM; m += 32) {
-      if (m >= rows_) break;
-      u32 token[4];  // read anew each time: registers are few
-      asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
-                   : "=r"(token[0]), "=r"(token[1]), "=r"(token[2]), "=r"(token[3])
-                   : "r"(row_tokens_ + u32(m / 8 * 4)));
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (m + 8 * i >= S::kBlockM) break;
-        const u8* source;  // out of the compiler's sight, which would add up the steps of each row
-        asm("mad.wide.u32 %0, %1, %2, %3;" : "=l"(source) : "r"(token[i]), "n"(kPanelK), "l"(codes));
-        copy_async_16(target + u32((m + 8 * i) * kPanelK), source, true);
-      }
+    for (int i = 0; i < S::kBlockM / 8; ++i) {
+      if (i % 4 == 0 && 8 * i >= rows_) break;
+      const u8* source;  // out of the compiler's sight, which would add up the steps of each row
+      asm("mad.wide.u32 %0, %1, %2, %3;" : "=l"(source) : "r"(row_token_[i]), "n"(kPanelK), "l"(codes));
+      copy_async_16(target + u32(8 * i * kPanelK), source, true);
     }
     if (!takes_factors<S>(step)) return;
 #pragma unroll
-    for (u32 m = threadIdx.x; m < S::kBlockM; m += kGatherThreads)
-      copy_async_4(shared_address(&shared_.buffers.factors[stage][factor_place(m)]), factors + row_token(m),
-                   4);
+    for (int i = 0; i < kFactors; ++i) {
+      const u32 m = threadIdx.x + u32(i * kGatherThreads);
+      if (m < S::kBlockM)
+        copy_async_4(shared_address(&shared_.buffers.factors[stage][factor_place(m)]),
+                     factors + factor_tokens_[i], 4);
+    }
   }
 
  private:
+  static constexpr int kRows = round_up(S::kBlockM, 32) / 8, kFactors = div_up(S::kBlockM, kGatherThreads);
   static_assert(kGatherThreads == 64, "so a thread's rows are swizzled alike");
-  __device__ u32& row_token(u32 m) const { return shared_.tokens[m % 8][m / 8]; }
   static __device__ void sync() { asm volatile("bar.sync 3, %0;" ::"n"(kGatherThreads) : "memory"); }
 
   Gemm1Fp8Shared<S>& shared_;
@@ -98,6 +105,7 @@ class GatheredTokens {
   const float* factors_;
   int tokens_, rows_ = 0;
   u32 target_, row_tokens_;
+  u32 row_token_[kRows], factor_tokens_[kFactors];
 };
 
 // h[sorted row, i] = activation(gate, up) for gathered rows of x, in panels whose factors are shared by the
@@ -119,7 +127,7 @@ __global__ void __launch_bounds__(WgmmaFp8Shape<kBlockM, kStages, kSteps, kHidde
     barrier_init(&shared.h.full, 4 * S::kGroups);
     barrier_init(&shared.h.empty, kPanelThreads / 32);
   }
-  init_shared<S, kGatherThreads>(shared.buffers);
+  init_shared<S, kGatherThreads + 1>(shared.buffers);
   wait_for_predecessor();
   let_successor_start();
   const int row_blocks = div_up(2 * intermediate, S::kBlockN);
@@ -136,20 +144,28 @@ __global__ void __launch_bounds__(WgmmaFp8Shape<kBlockM, kStages, kSteps, kHidde
         gathered.find(tile, sorted_slots, top_k);
 #pragma unroll 1
         for (int i = 0; i < unit.count; ++i) {
-          copy_tile_in_bulk<S>(
-              shared.buffers, ring, {tiles, scales, 2 * intermediate, kHidden}, tile.expert,
-              (unit.first + i) * S::kStrips, 0, [&](int stage, int step) { gathered.copy(stage, step); },
-              false, [] {});
+          fill_buffers(shared.buffers, ring, [&](int stage, int step) {
+            gathered.copy(stage, step);
+            barrier_arrive_after_copies(&shared.buffers.full[stage]);
+          });
         }
       });
       copy_async_wait<0>();
-    } else {
+    } else if (threadIdx.x == kGemm1WeightThread) {
+      for_each([&](const TokenTile& tile, const RowBlocks& unit) {
+#pragma unroll 1
+        for (int i = 0; i < unit.count; ++i)
+          copy_weights(shared.buffers, ring, {tiles, scales, 2 * intermediate, kHidden}, tile.expert,
+                       (unit.first + i) * S::kStrips);
+      });
+    } else if (threadIdx.x >= kCopyThreads - kPanelThreads) {
       for_each([&](const TokenTile& tile, const RowBlocks& unit) {
         const PanelRows target{h_codes, h_factors, i64(tokens) * top_k, tile.first_row, tile.rows};
 #pragma unroll 1
         for (int i = 0; i < unit.count; ++i) {
           barrier_wait(&shared.h.full, staged.parity);
-          store_panel_block<kPanelThreads>(shared.h, target, int(threadIdx.x) - kGatherThreads,
+          store_panel_block<kPanelThreads>(shared.h, target,
+                                           int(threadIdx.x) - (kCopyThreads - kPanelThreads),
                                            unit.first + i, i, i + 1 == unit.count);
           __syncwarp();
           if ((threadIdx.x & 31) == 0) barrier_arrive(&shared.h.empty);

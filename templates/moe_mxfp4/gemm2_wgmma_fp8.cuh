@@ -5,6 +5,8 @@
 
 namespace rtjit::moe_mxfp4 {
 
+constexpr int kGemm2WeightThread = 32;  // of the copying warpgroup; the first warp copies tokens
+
 template <class S>
 struct Gemm2Fp8Shared {
   WgmmaFp8Shared<S> buffers;
@@ -52,40 +54,43 @@ __global__ void __launch_bounds__(WgmmaFp8Shape<kBlockM, kStages, kSteps, kInter
   static_assert(sizeof(Shared) == RTJIT_SMEM_BYTES);
 #endif
   Shared& shared = *reinterpret_cast<Shared*>(wgmma_shared);
-  init_shared<S, 32>(shared.buffers);
+  init_shared<S, 32 + 2>(shared.buffers);  // a warp of tokens, whose first lane announces them, and the weights
   const int row_blocks = div_up(hidden, S::kBlockN);
   Ring<kStages> ring;
   if (threadIdx.x < kCopyThreads) {
     give_registers<S::kCopyRegisters>();
-    if (threadIdx.x < 32) {
-      // The tile list, the slots and the weights do not come from the predecessor: every kernel before this
-      // one in the pipeline has waited for its own predecessor before it let this one start. Whoever computes
-      // waits for what is copied after the wait.
-      bool waited = false;
-      auto wait = [&] {
-        wait_for_predecessor();
-        let_successor_start();
-        waited = true;
-      };
+    // The tile list, the slots and the weights do not come from the predecessor: every kernel before this one in
+    // the pipeline has waited for its own predecessor before it let this one start. Whoever computes waits for
+    // the tokens, which are copied after the wait.
+    if (threadIdx.x == kGemm2WeightThread) {
       for_each_tile(token_tiles, tile_counts + 1, row_blocks, [&](const TokenTile& tile, int row_block) {
-        const int rows = tile.rows, lane = int(threadIdx.x);
-        auto copy_tokens = [&](int stage, int step) {
-          const i64 first = i64(step) * slots + tile.first_row;
-          if (lane == 0)
-            copy_bulk(shared_address(shared.buffers.tokens[stage]), h_codes + first * kPanelK,
-                      u32(rows * kPanelK), shared_address(&shared.buffers.full[stage]));
-          if (!takes_factors<S>(step)) return;
-#pragma unroll
-          for (int i = 0; i < div_up(kBlockM, 32); ++i) {
-            if (lane + i * 32 < rows)
-              copy_async_4(shared_address(&shared.buffers.factors[stage][factor_place(lane + i * 32)]),
-                           h_factors + first + lane + i * 32, 4);
-          }
-        };
-        copy_tile_in_bulk<S>(shared.buffers, ring, {tiles, scales, hidden, kIntermediate}, tile.expert,
-                             row_block * S::kStrips, u32(rows * kPanelK), copy_tokens, !waited, wait);
+        copy_weights(shared.buffers, ring, {tiles, scales, hidden, kIntermediate}, tile.expert,
+                     row_block * S::kStrips);
       });
-      if (!waited) wait();
+    } else if (threadIdx.x < 32) {
+      wait_for_predecessor();
+      let_successor_start();
+      for_each_tile(token_tiles, tile_counts + 1, row_blocks, [&](const TokenTile& tile, int) {
+        const int rows = tile.rows, lane = int(threadIdx.x);
+        fill_buffers(shared.buffers, ring, [&](int stage, int step) {
+          const i64 first = i64(step) * slots + tile.first_row;
+          u64& full = shared.buffers.full[stage];
+          if (lane == 0) {
+            barrier_expect(shared_address(&full), u32(rows * kPanelK));
+            copy_bulk(shared_address(shared.buffers.tokens[stage]), h_codes + first * kPanelK,
+                      u32(rows * kPanelK), shared_address(&full));
+          }
+          if (takes_factors<S>(step)) {
+#pragma unroll
+            for (int i = 0; i < div_up(kBlockM, 32); ++i) {
+              if (lane + i * 32 < rows)
+                copy_async_4(shared_address(&shared.buffers.factors[stage][factor_place(lane + i * 32)]),
+                             h_factors + first + lane + i * 32, 4);
+            }
+          }
+          barrier_arrive_after_copies(&full);
+        });
+      });
       copy_async_wait<0>();
     }
   } else {

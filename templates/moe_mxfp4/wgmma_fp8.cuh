@@ -40,7 +40,7 @@ struct WgmmaFp8Shape {
   // Tiles of up to 64 tokens wait for memory, not for the tensor cores.
   static constexpr int kColumnForms = kBlockM <= 64 ? 1 : min_of(3, kBlockM / kColumnStep - 1);
   static constexpr int kFewestColumns = kBlockM - (kColumnForms - 1) * kColumnStep;
-  static constexpr int kCopyRegisters = 72, kComputeRegisters = 216;
+  static constexpr int kCopyRegisters = kGathered ? 88 : 72, kComputeRegisters = kGathered ? 208 : 216;
   static_assert(kCopyThreads * kCopyRegisters + 128 * kGroups * kComputeRegisters <=
                     65536 / kThreads / 8 * 8 * kThreads,
                 "there are as many registers as the launch gave");
@@ -61,9 +61,9 @@ struct WgmmaFp8Shared {
   u64 full[S::kStages], empty[S::kStages];
 };
 
-// Barriers, and zeros in the buffers: rows of tokens and of weights that do not exist are read as well.
-// kCopying threads fill the buffers.
-template <class S, int kCopying>
+// Barriers, and zeros in the buffers: rows of tokens and of weights that do not exist are read as well. Each
+// buffer is full after kArrivals arrivals of those who copy.
+template <class S, int kArrivals>
 __device__ inline void init_shared(WgmmaFp8Shared<S>& shared) {
   constexpr int kBytes = S::kStages * (S::kTokenBytes + S::kWeightBytes + S::kScaleBytes + S::kBlockM * 4);
   uint4* buffers = reinterpret_cast<uint4*>(&shared);
@@ -72,7 +72,7 @@ __device__ inline void init_shared(WgmmaFp8Shared<S>& shared) {
     buffers[i] = make_uint4(0, 0, 0, 0);
   fence_async_shared();
   if (threadIdx.x < S::kStages) {
-    barrier_init(&shared.full[threadIdx.x], kCopying + 1);  // one of them announces the bulk copies besides
+    barrier_init(&shared.full[threadIdx.x], kArrivals);
     barrier_init(&shared.empty[threadIdx.x], 4 * S::kGroups);
     barrier_init_fence();
   }
@@ -111,27 +111,32 @@ __device__ inline void for_each_column_group(int rows, const Work& work) {
   }
 }
 
-// The copying threads, one tile of weights. One of them starts the bulk copies; `copy_tokens(stage, step)`
-// is called by all and copies a panel, of which token_bytes are bulk copies of its own. With `early`, which
-// only a block's first tile may have, the weights of as many steps as there are buffers are under way before
-// `wait()`; tokens are read after it.
-template <class S, class CopyTokens, class Wait>
-__device__ inline void copy_tile_in_bulk(WgmmaFp8Shared<S>& shared, Ring<S::kStages>& ring,
-                                         const WgmmaWeights& weights, int expert, int first_strip,
-                                         u32 token_bytes, const CopyTokens& copy_tokens, bool early,
-                                         const Wait& wait) {
+// Calls `copy(stage, step)` for the buffers of a tile, each as soon as it is empty. Warps that copy do so on their
+// own: each pays about five cycles per instruction and 150 for a bulk copy, and a step has some 600.
+template <class S, class Copy>
+__device__ inline void fill_buffers(WgmmaFp8Shared<S>& shared, Ring<S::kStages>& ring, const Copy& copy) {
+#pragma unroll 1
+  for (int step = 0; step < S::kAllSteps; ++step) {
+    barrier_wait(&shared.empty[ring.stage], ring.parity ^ 1);
+    copy(ring.stage, step);
+    ring.next();
+  }
+}
+
+// One thread: the weights of a tile, by bulk copies. It arrives once for each buffer.
+template <class S>
+__device__ inline void copy_weights(WgmmaFp8Shared<S>& shared, Ring<S::kStages>& ring,
+                                    const WgmmaWeights& weights, int expert, int first_strip) {
   const int strips = weights.rows / kStripRows;
   const u32 own = u32(max(0, min(S::kStrips, strips - first_strip)));
   const u8* source = weights.tiles + expert * e5m2_expert_bytes(weights.rows, S::kK);
   const u8* distances = weights.scales + expert * e5m2_expert_distances(weights.rows, S::kK);
   const u32 full = shared_address(&shared.full[0]);
-
-  auto copy_weights = [&](int stage, int step) {
-    if (threadIdx.x != 0) return;
+  fill_buffers(shared, ring, [&](int stage, int step) {
     const u32 step_k = u32(min(S::kStepK, S::kK - step * S::kStepK));
     const u32 codes = step_k * kStripRows / 2, scales = step_k / 2;  // of a strip
     const u32 barrier = full + u32(stage * 8);
-    barrier_expect(barrier, own * (codes + scales) + token_bytes);
+    barrier_expect(barrier, own * (codes + scales));
     if (own > 0) {
       copy_bulk(shared_address(shared.weights[0]) + u32(stage * S::kWeightBytes),
                 source + u64(first_strip) * codes, own * codes, barrier);
@@ -139,23 +144,7 @@ __device__ inline void copy_tile_in_bulk(WgmmaFp8Shared<S>& shared, Ring<S::kSta
                 distances + u64(first_strip) * scales, own * scales, barrier);
     }
     source += u64(strips) * codes, distances += u64(strips) * scales;
-  };
-  const int done = early ? min_of(S::kAllSteps, S::kStages) : 0;
-  if (early) {
-#pragma unroll 1
-    for (int step = 0; step < done; ++step) copy_weights(step, step);
-    wait();
-  }
-#pragma unroll 1
-  for (int step = 0; step < S::kAllSteps; ++step) {
-    if (step >= done) {
-      barrier_wait(&shared.empty[ring.stage], ring.parity ^ 1);
-      copy_weights(ring.stage, step);
-    }
-    copy_tokens(ring.stage, step);
-    barrier_arrive_after_copies(&shared.full[ring.stage]);
-    ring.next();
-  }
+  });
 }
 
 // This lane's weights of 64 rows x 128 k: words, and four times the distance of each block's scale from its
@@ -272,19 +261,28 @@ class Fp8Computer {
         widen_unit<0>(unit, left0);
       }
     }
-    wgmma_wait<0>();
-    // All buffers of a piece have the same factors.
+    // All buffers of a piece have the same factors. As many as there are registers for are read while the
+    // tensor cores work.
+    constexpr int kAll = kColumns / 16, kEarly = min_of(kAll, S::kBlockM > 144 ? 0 : 4);
     const u32 factors = factors_ + u32(previous * S::kBlockM * 4);
+    float factor[kAll][4];
 #pragma unroll
-    for (int c = 0; c < kColumns / 16; ++c) {
-      float factor[4];
-      asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
-                   : "=f"(factor[0]), "=f"(factor[1]), "=f"(factor[2]), "=f"(factor[3])
-                   : "r"(factors + u32(c * 64)));
+    for (int c = 0; c < kEarly; ++c) load_factors(factors, c, factor[c]);
+    wgmma_wait<0>();
 #pragma unroll
-      for (int i = 0; i < 8; ++i) sums[8 * c + i] += part_sums[8 * c + i] * factor[i / 4 * 2 + i % 2];
+    for (int c = 0; c < kAll; ++c) {
+      if (c >= kEarly) load_factors(factors, c, factor[c]);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) sums[8 * c + i] += part_sums[8 * c + i] * factor[c][i / 4 * 2 + i % 2];
     }
     release(previous);
+  }
+
+  // Of tokens 2t, 2t+1, 2t+8 and 2t+9 of 16.
+  static __device__ void load_factors(u32 factors, int c, float (&factor)[4]) {
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(factor[0]), "=f"(factor[1]), "=f"(factor[2]), "=f"(factor[3])
+                 : "r"(factors + u32(c * 64)));
   }
 
   __device__ u32 token_descriptor(int stage) const {
