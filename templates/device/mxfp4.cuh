@@ -71,16 +71,8 @@ __device__ inline u32 relative_scales(u32 stored, u32 (&words)[4]) {
 }
 
 // A stored scale byte is the exponent field of the factor that completes widen_e2m1: E8M0 byte + 126 - row
-// exponent. Byte `kIndex` of `scales` as bf16x2 with that factor in both halves.
-template <int kIndex>
-__device__ inline u32 scale_factor_pair(u32 scales) {
-  u32 spread;
-  asm("prmt.b32 %0, %1, 0, %2;" : "=r"(spread) : "r"(scales), "n"(0x4040 | kIndex | (kIndex << 8)));
-  return spread << 7;
-}
-
-// Bytes kFirst and kFirst + 1 of `scales` likewise. Instructions on bf16x2 can take one half of a register for both,
-// so the two factors cost no more than one.
+// exponent. Bytes kFirst and kFirst + 1 of `scales` as bf16x2 with that factor in both halves. Instructions on
+// bf16x2 can take one half of a register for both, so the two factors cost no more than one.
 template <int kFirst>
 __device__ inline void scale_factor_pairs(u32 scales, u32& first, u32& second) {
   asm("{.reg .b32 both; .reg .b16 low, high;\n"

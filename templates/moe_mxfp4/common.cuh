@@ -85,23 +85,15 @@ __device__ inline LaneTile load_half_lane_tile(u32 words, u32 scales) {
   return result;
 }
 
-// How the two scales of a group reach the multiplications: each in a register of its own, or both in one.
-enum class ScaleRegisters { two, one };
-
 // The left operands of two steps of mma or wgmma: 32 k (group kGroup) of a lane's tile as bf16, scales
 // included.
-template <int kGroup, ScaleRegisters kRegisters = ScaleRegisters::two>
+template <int kGroup>
 __device__ inline void widen_group(const LaneTile& tile, u32 (&left)[2][4]) {
   u32 lower[4], upper[4];  // rows g and g + 8
   widen_e2m1(tile.words[2 * kGroup], lower);
   widen_e2m1(tile.words[2 * kGroup + 1], upper);
   u32 lower_scale, upper_scale;
-  if constexpr (kRegisters == ScaleRegisters::one) {
-    scale_factor_pairs<2 * kGroup>(tile.scales, lower_scale, upper_scale);
-  } else {
-    lower_scale = scale_factor_pair<2 * kGroup>(tile.scales);
-    upper_scale = scale_factor_pair<2 * kGroup + 1>(tile.scales);
-  }
+  scale_factor_pairs<2 * kGroup>(tile.scales, lower_scale, upper_scale);
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
     left[h][0] = multiply_bf16x2(lower[2 * h], lower_scale);
@@ -117,14 +109,7 @@ struct Constant {
   static constexpr int value = kValue;
 };
 
-template <Bias kBias>
-__device__ inline float load_bias(const void* bias, i64 index) {
-  if constexpr (kBias == Bias::f32) return static_cast<const float*>(bias)[index];
-  if constexpr (kBias == Bias::bf16) return bf16_to_float(static_cast<const u16*>(bias)[index]);
-  return 0.0f;
-}
-
-// The same in two steps: what memory holds, and what it means.
+// A bias: what memory holds, what that means, and both at once.
 template <Bias kBias>
 __device__ inline u32 load_raw_bias(const void* bias, i64 index) {
   if constexpr (kBias == Bias::f32) return static_cast<const u32*>(bias)[index];
@@ -134,6 +119,29 @@ __device__ inline u32 load_raw_bias(const void* bias, i64 index) {
 template <Bias kBias>
 __device__ inline float bias_value(u32 raw) {
   return bits_float(kBias == Bias::bf16 ? raw << 16 : raw);
+}
+template <Bias kBias>
+__device__ inline float load_bias(const void* bias, i64 index) {
+  return bias_value<kBias>(load_raw_bias<kBias>(bias, index));
+}
+
+// What belongs to a lane's rows g and g + 8 of a strip: asked for long before it is used, and left raw until
+// then, since a conversion would wait for memory.
+struct RawRows {
+  u32 exponents[2], biases[2];
+};
+struct RowNumbers {
+  float factors[2], biases[2];
+};
+template <Bias kBias>
+__device__ inline RawRows load_raw_rows(const u8* row_exponents, const void* bias, i64 index) {
+  return {{row_exponents[index], row_exponents[index + 8]},
+          {load_raw_bias<kBias>(bias, index), load_raw_bias<kBias>(bias, index + 8)}};
+}
+template <Bias kBias>
+__device__ inline RowNumbers row_numbers(const RawRows& raw) {
+  return {{row_factor(raw.exponents[0]), row_factor(raw.exponents[1])},
+          {bias_value<kBias>(raw.biases[0]), bias_value<kBias>(raw.biases[1])}};
 }
 
 // The numbers of the activation: per problem, or per expert where the caller gave arrays. No limit is an

@@ -40,7 +40,14 @@ __global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages,
       with_columns<S>(tile.rows, [&](auto columns) {
         constexpr int kColumns = decltype(columns)::value;
         float sums[S::kParts][kColumns / 2];
+        RawRows tile_rows[S::kParts];
+        auto load_rows = [&] {
+          load_tile_rows<S, kBias>(row_exponents, bias, tile.expert, 2 * intermediate,
+                                   (row_block * S::kStrips + group * 4 + warp) * kStripRows, tile_rows);
+        };
+        if (S::kEarlyRows) load_rows();
         computer.compute<kColumns>(ring, hidden, sums);
+        if (!S::kEarlyRows) load_rows();
         // A thread holds gate (row g) and up (row g + 8) of the same i.
         const ActivationNumbers numbers =
             activation_numbers(alphas, betas, limits, tile.expert, alpha, beta, limit, limited);
@@ -48,19 +55,17 @@ __global__ void __launch_bounds__(WgmmaShape<kBlockM, kBlockN, kGroups, kStages,
         for (int p = 0; p < S::kParts; ++p) {
           const int strip = row_block * S::kStrips + (p * kGroups + group) * 4 + warp;
           if (strip * kStripRows >= 2 * intermediate) break;
-          const i64 index = i64(tile.expert) * (2 * intermediate) + strip * kStripRows + g;
-          const float gate_factor = row_factor(row_exponents[index]),
-                      up_factor = row_factor(row_exponents[index + 8]);
-          const float gate_bias = load_bias<kBias>(bias, index), up_bias = load_bias<kBias>(bias, index + 8);
+          const RowNumbers row = row_numbers<kBias>(tile_rows[p]);  // gate, up
           const i64 width = i64(keep(u32(intermediate)));
           u16* target = h + (tile.first_row + g) * width + strip * 8 + 2 * t;
 #pragma unroll
           for (int c = 0; c < kColumns / 8; ++c) {
             const float* sum = &sums[p][4 * c];
-            const u32 pair = transpose_pairs(activate<kActivation>(sum[0] * gate_factor + gate_bias,
-                                                                   sum[2] * up_factor + up_bias, numbers),
-                                             activate<kActivation>(sum[1] * gate_factor + gate_bias,
-                                                                   sum[3] * up_factor + up_bias, numbers));
+            const u32 pair = transpose_pairs(
+                activate<kActivation>(sum[0] * row.factors[0] + row.biases[0],
+                                      sum[2] * row.factors[1] + row.biases[1], numbers),
+                activate<kActivation>(sum[1] * row.factors[0] + row.biases[0],
+                                      sum[3] * row.factors[1] + row.biases[1], numbers));
             store_if(c * 8 + g < tile.rows, target, pair);
             target += 8 * width;
           }

@@ -45,36 +45,36 @@ __device__ inline void project_tiles(const u16* h, const u8* tiles, const u8* sc
       with_columns<S>(tile.rows, [&](auto columns) {
         constexpr int kColumns = decltype(columns)::value;
         float sums[S::kParts][kColumns / 2];
+        RawRows tile_rows[S::kParts];
+        auto load_rows = [&] {
+          load_tile_rows<S, kBias>(row_exponents, bias, tile.expert, hidden,
+                                   (row_block * S::kStrips + group * 4 + warp) * kStripRows, tile_rows);
+        };
+        if (S::kEarlyRows) load_rows();
         computer.compute<kColumns>(ring, intermediate, sums);
+        if (!S::kEarlyRows) load_rows();
         const int rows = tile.rows;  // read once, not anew after every store
         const typename Output::Entry* entries = output.sorted + tile.first_row + g;
 #pragma unroll
         for (int p = 0; p < S::kParts; ++p) {
           const int row = (row_block * S::kStrips + (p * S::kGroups + group) * 4 + warp) * kStripRows;
           if (row >= hidden) break;
-          const i64 index = i64(tile.expert) * hidden + row + g;
-          const float lower_factor = row_factor(row_exponents[index]),
-                      upper_factor = row_factor(row_exponents[index + 8]);
-          const float lower_bias = load_bias<kBias>(bias, index),
-                      upper_bias = load_bias<kBias>(bias, index + 8);
+          const RowNumbers numbers = row_numbers<kBias>(tile_rows[p]);
 #pragma unroll
           for (int c = 0; c < kColumns / 8; ++c) {
             const float* sum = &sums[p][4 * c];
+            const float lower[2] = {sum[0] * numbers.factors[0] + numbers.biases[0],
+                                    sum[1] * numbers.factors[0] + numbers.biases[0]};
+            const float upper[2] = {sum[2] * numbers.factors[1] + numbers.biases[1],
+                                    sum[3] * numbers.factors[1] + numbers.biases[1]};
+            const bool take = c * 8 + g < rows;
             if constexpr (Output::kAdds) {
-              const bool take = c * 8 + g < rows;
-              output.add_strip({sum[0] * lower_factor + lower_bias, sum[1] * lower_factor + lower_bias},
-                               {sum[2] * upper_factor + upper_bias, sum[3] * upper_factor + upper_bias}, take,
-                               take ? entries[c * 8] : TokenShare{0, 0.0f}, row);
+              output.add_strip(lower, upper, take, take ? entries[c * 8] : TokenShare{0, 0.0f}, row);
             } else {
-              const u32 lower =
-                  transpose_pairs(sum[0] * lower_factor + lower_bias, sum[1] * lower_factor + lower_bias);
-              const u32 upper =
-                  transpose_pairs(sum[2] * upper_factor + upper_bias, sum[3] * upper_factor + upper_bias);
-              const bool take = c * 8 + g < rows;
               const int slot = take ? entries[c * 8] : 0;
               u16* target = output.y + i64(slot) * hidden + row + 2 * t;
-              store_if(take, target, lower);
-              store_if(take, target + 8, upper);
+              store_if(take, target, transpose_pairs(lower[0], lower[1]));
+              store_if(take, target + 8, transpose_pairs(upper[0], upper[1]));
             }
           }
         }

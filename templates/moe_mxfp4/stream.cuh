@@ -132,7 +132,6 @@ struct TokenPiece {
   }
 
   // sums += one strip's part * this piece. `half_last`: the last tile is a half one.
-  template <ScaleRegisters kScales = ScaleRegisters::two>
   __device__ void multiply(const u8* part, bool half_last, float (&sums)[S::kColumns][4]) const {
     const int lane = int(threadIdx.x & 31);
     const u8* scales = part + S::kTiles * kTileBytes;
@@ -141,8 +140,8 @@ struct TokenPiece {
     for (int j = 0; j < S::kTiles; ++j) {
       const LaneTile tile = load_lane_tile(part + j * kTileBytes, scales + j * kTileScaleBytes, lane,
                                            S::kHalf && j + 1 == S::kTiles && half_last);
-      multiply_group<0, kScales>(tile, j, sums);
-      multiply_group<1, kScales>(tile, j, odd);
+      multiply_group<0>(tile, j, sums);
+      multiply_group<1>(tile, j, odd);
     }
 #pragma unroll
     for (int c = 0; c < S::kColumns; ++c) {
@@ -152,10 +151,10 @@ struct TokenPiece {
   }
 
  private:
-  template <int kGroup, ScaleRegisters kScales>
+  template <int kGroup>
   __device__ void multiply_group(const LaneTile& tile, int j, float (&sums)[S::kColumns][4]) const {
     u32 left[2][4];
-    widen_group<kGroup, kScales>(tile, left);
+    widen_group<kGroup>(tile, left);
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
 #pragma unroll
@@ -167,8 +166,8 @@ struct TokenPiece {
 };
 
 // What is done with the sums of a strip and eight tokens: they are scaled, biased and stored by `Finish`:
-//   Row row = finish.row(expert, strip)            what it needs of the weights' rows, asked for early
-//   finish.store(row, tile, strip, c, sums)        sums as in mma_bf16, of tokens 8 c to 8 c + 7 of the tile
+//   RawRows rows = finish.rows(expert, strip)      what it needs of the weights' rows, asked for early
+//   finish.store(rows, tile, strip, c, sums)       sums as in mma_bf16, of tokens 8 c to 8 c + 7 of the tile
 // `token_row(tile, m)` is where row m of a tile starts, null for none. `wait()` comes after the first
 // loads of weights and before the first of tokens; the tile list must be there before.
 template <class S, class TokenRow, class Finish, class Wait>
@@ -204,11 +203,11 @@ __device__ inline void stream_strips(StreamShared<S>& shared, const u8* tiles, c
     const bool adds = unit < S::kUnits && first + unit_strip < count;
     StripPosition at = use;
     TokenTile tile{};
-    typename Finish::Row row{};
+    RawRows rows{};
     if (adds) {
       at.advance(unit_strip, strips);
       tile = token_tiles[at.tile];
-      row = finish.row(tile.expert, at.strip);
+      rows = finish.rows(tile.expert, at.strip);
     }
     // The strips of the batch, up to the end of their token tile at a time.
     const int batch_end = min(S::kBatch, count - first);
@@ -248,7 +247,7 @@ __device__ inline void stream_strips(StreamShared<S>& shared, const u8* tiles, c
       const float4 other = shared.sums[batch & 1][unit][w][lane];
       sums[0] += other.x, sums[1] += other.y, sums[2] += other.z, sums[3] += other.w;
     }
-    finish.store(row, tile, at.strip, unit_column, sums);
+    finish.store(rows, tile, at.strip, unit_column, sums);
   }
 }
 

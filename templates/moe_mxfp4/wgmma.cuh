@@ -47,6 +47,8 @@ struct WgmmaShape {
       min_of(240, (kLaunchRegisters * kThreads - kCopyRegisters * kCopyThreads) / (128 * kGroups) / 8 * 8);
   // Whether a step's weights are read from shared memory a step ahead: where registers are left for them.
   static constexpr bool kReadAhead = kComputeRegisters - kSums >= 76;
+  // Whether the numbers of a tile's weight rows are asked for before its sums, likewise.
+  static constexpr bool kEarlyRows = kComputeRegisters - kSums - 4 * kParts >= (kHalf ? 76 : 68);
   static_assert(kBlockM % 8 == 0 && kBlockN == 64 * kGroups * kParts && kParts >= 1);
   static_assert(kSums + 40 <= kComputeRegisters, "more sums than registers");
 };
@@ -299,6 +301,19 @@ class Computer {
 
   u32 tokens_, weights_, scales_, full_;  // addresses in shared memory; of weights and scales, this lane's
 };
+
+// What belongs to this lane's weight rows in a tile: of a matrix with so many rows per expert, the parts that
+// begin at `first_row` and every 64 * kGroups rows from there. Rows that do not exist may be any.
+template <class S, Bias kBias>
+__device__ inline void load_tile_rows(const u8* row_exponents, const void* bias, int expert, int rows,
+                                      int first_row, RawRows (&raw)[S::kParts]) {
+  const i64 own = i64(expert) * rows + (int(threadIdx.x & 31) >> 2);
+#pragma unroll
+  for (int p = 0; p < S::kParts; ++p) {
+    const int row = min(first_row + p * (64 * S::kGroups), rows - kStripRows);
+    raw[p] = load_raw_rows<kBias>(row_exponents, bias, own + row);
+  }
+}
 
 // The pairs (token tile, block of weight rows) of this thread block, rows running fastest, so that all tiles
 // of an expert are near in time and its weights come from memory once.

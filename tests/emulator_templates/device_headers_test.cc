@@ -141,9 +141,10 @@ std::vector<Header> headers() {
            u32 word = 0, pairs[4];
            for (int p = 0; p < 4; ++p) word |= place_e2m1(p % 2 ? high : low, p, 0) | place_e2m1(p % 2 ? low : high, p, 1);
            widen_e2m1(word, pairs);
-           const u32 factor = scale_factor_pair<1>(0xfd00u);  // 2^126
+           u32 factors[2];
+           scale_factor_pairs<1>(0xfdfd00u, factors[0], factors[1]);  // both 2^126
            for (int p = 0; p < 4; ++p) {
-             const u32 value = multiply_bf16x2(pairs[p], factor);
+             const u32 value = multiply_bf16x2(pairs[p], factors[p % 2]);
              out[i * 8 + p * 2] = bf16_to_float(u16(value)), out[i * 8 + p * 2 + 1] = bf16_to_float(u16(value >> 16));
            }
          }

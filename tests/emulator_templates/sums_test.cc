@@ -116,10 +116,10 @@ TEST_P(AnyOrder, EveryVariantThatAddsIsRight) {
 
 INSTANTIATE_TEST_SUITE_P(
     Targets, AnyOrder,
-    ::testing::Values(
-        Where{"sm_90a", false, true, {"gemm2=mma", "gemm2=stream", "gemm2=stream_apart", "gemm2=wgmma"}},
-        Where{"sm_100a", true, true, {"gemm2=mma_mxfp8", "gemm2=tcgen05"}},
-        Where{"sm_120a", false, false, {"gemm2=mma"}}, Where{"sm_121a", true, false, {"gemm2=mxf8f6f4"}}),
+    ::testing::Values(Where{"sm_90a", false, true, {"gemm2=mma", "gemm2=stream", "gemm2=wgmma"}},
+                      Where{"sm_100a", true, true, {"gemm2=mma_mxfp8", "gemm2=tcgen05"}},
+                      Where{"sm_120a", false, false, {"gemm2=mma"}},
+                      Where{"sm_121a", true, false, {"gemm2=mxf8f6f4"}}),
     [](const ::testing::TestParamInfo<Where>& where) {
       return fmt::format("{}_{}", where.param.target, where.param.mxfp8 ? "mxfp8" : "bf16");
     });

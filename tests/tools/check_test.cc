@@ -195,14 +195,5 @@ TEST_F(CheckCommand, ABuiltInTemplateAtFullSize) {
   }
 }
 
-// A thread block has eleven strips here, its ring of sums eight places: each changes hands more than once.
-TEST_F(CheckCommand, StreamApartReusesTheRingOfSums) {
-  const auto results = json({"check", "moe_mxfp4", "--target", "sm_90a", "--problem",
-                             "hidden=32,intermediate=1024,experts=8,top_k=4,bias=bf16", "--full-size",
-                             "--tokens", "48", "--config", "stage=gemm1,variant=stream_apart,depth=2"});
-  ASSERT_EQ(results.size(), 1u);
-  EXPECT_EQ(results[0]["verdict"], "ok") << results;
-}
-
 }  // namespace
 }  // namespace rtjit
