@@ -1,10 +1,10 @@
 // Sorts the slots by expert (stable, no atomics on order, no host) and lists the token tiles of both GEMMs.
 // Where the GEMMs take x as MXFP8, more thread blocks of the last launch quantise it meanwhile.
 //
-// A block takes up to kAlignRound slots at a time: every warp ranks its piece of them by expert (match.any
-// finds the lanes with the same expert), prefix sums over experts and warps turn ranks into places. Few
-// slots: one block does it all (align_small). Many: a first launch counts each block's slots per expert, a
-// second one adds up what lies before a block and places its slots.
+// A block takes up to kAlignRound slots at a time: every warp ranks its piece of them by expert, prefix sums
+// over experts and warps turn ranks into places. Few slots: one block does it all (align_small). Many: a first
+// launch counts each block's slots per expert, a second one, which ranks its slots meanwhile, adds up what lies
+// before a block and places them.
 #pragma once
 
 #include "device/pdl.cuh"
@@ -42,6 +42,18 @@ struct RoundSlots {
   int ranks[kAlignItems];    // among this warp's slots of the same expert
 };
 
+// The lanes that have the same expert as this one, by one vote per bit of an expert's number. Of no use to a
+// lane without an expert.
+__device__ inline u32 lanes_of_expert(int expert, int experts) {
+  u32 lanes = __ballot_sync(0xffffffffu, expert >= 0);
+  for (int bit = 0; (experts - 1) >> bit > 0; ++bit) {
+    const bool set = (expert >> bit & 1) != 0;
+    const u32 votes = __ballot_sync(0xffffffffu, set);
+    lanes &= set ? votes : ~votes;
+  }
+  return lanes;
+}
+
 // Ranks the slots begin .. end - 1, at most kAlignRound, within their warps; shared.ranks holds how many
 // slots of each expert the warps before have, and `count(expert, slots)` hears the totals.
 template <class Count>
@@ -65,7 +77,7 @@ __device__ inline RoundSlots rank_round(AlignShared& shared, const Routing& rout
   for (int i = 0; i < kAlignItems; ++i) {
     if (i >= slots.items) break;
     const int expert = slots.experts[i];
-    const u32 same = __match_any_sync(0xffffffffu, expert);
+    const u32 same = lanes_of_expert(expert, experts);
     const int rank = __popc(same & lower_lanes);
     const int before = expert >= 0 ? next[expert] : 0;
     __syncwarp();
@@ -226,6 +238,44 @@ __device__ inline bool quantises(const Routing& routing, const RowsToQuantise& r
   return false;
 }
 
+// All of it for up to 32 slots, by one warp with a slot per lane.
+template <Sums kSums>
+__device__ inline void align_few(const Routing& routing, const TileLists& lists, i32* sorted_slots,
+                                 const SumsInOut& sums) {
+  const int lane = lane_index(), slots = routing.tokens * routing.top_k;
+  const int expert =
+      lane < slots ? local_expert(routing, lane, routed_tokens(routing) * routing.top_k) : -1;
+  const u32 same = lanes_of_expert(expert, routing.experts);
+  const int rows = __popc(same), rank = __popc(same & ((1u << lane) - 1));
+  // The expert's first slot lists its tiles. Both numbers of tiles in one: at most 32 each.
+  const int tiles1 = div_up(rows, lists.block_m1), tiles2 = div_up(rows, lists.block_m2);
+  const bool first = expert >= 0 && rank == 0;
+  const u32 own_tiles = first ? u32(tiles1) | u32(tiles2) << 16 : 0;
+  int row = rank;
+  u32 tiles_before = 0, all_tiles = 0;
+  for (int other = 0; other < slots; ++other) {
+    const int its_expert = __shfl_sync(0xffffffffu, expert, other);
+    const u32 its_tiles = __shfl_sync(0xffffffffu, own_tiles, other);
+    all_tiles += its_tiles;
+    if (its_expert >= 0 && its_expert < expert) ++row, tiles_before += its_tiles;
+  }
+  if (lane == 0) lists.tile_counts[0] = int(all_tiles & 0xffff), lists.tile_counts[1] = int(all_tiles >> 16);
+  if (expert < 0) return;
+  sorted_slots[row] = lane;
+  if constexpr (kSums == Sums::any_order) {
+    if (sums.shares != nullptr)
+      sums.shares[row] = {lane / sums.top_k, routing_weight(sums.weights, sums.weight_bytes, lane)};
+  }
+  if (!first) return;
+  auto list = [&](TokenTile* target, int tiles) {
+    const int height = tile_height(rows, tiles);
+    for (int t = 0; t < tiles; ++t)
+      target[t] = {u16(expert), u16(min(height, rows - t * height)), row + t * height};
+  };
+  list(lists.tiles1 + (tiles_before & 0xffff), tiles1);
+  list(lists.tiles2 + (tiles_before >> 16), tiles2);
+}
+
 // Up to kAlignRound slots, one block.
 template <Activations kActivations, int kForm = 0, Sums kSums = Sums::ordered>
 __global__ void __launch_bounds__(kAlignThreads)
@@ -241,9 +291,14 @@ __global__ void __launch_bounds__(kAlignThreads)
   if (zeroes<kSums>(sums, tokens, hidden)) return;
   const int sorting = sorting_blocks<kActivations, kForm, kSums>(routing, hidden, sums);
   if (quantises<kActivations, kForm>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting)) return;
+  const TileLists lists{tiles1, tiles2, tile_counts, block_m1, block_m2};
+  if (tokens * top_k <= 32) {
+    if (warp_index() == 0) align_few<kSums>(routing, lists, sorted_slots, sums);
+    return;
+  }
   const RoundSlots slots = rank_round(shared, routing, 0, tokens * top_k, routed_tokens(routing) * top_k,
                                       [&](int e, int count) { shared.first_row[e] = count; });
-  emit_tiles(shared, {tiles1, tiles2, tile_counts, block_m1, block_m2}, experts, sorting);
+  emit_tiles(shared, lists, experts, sorting);
   place_round<kSums>(shared, slots, shared.first_row, sorted_slots, sums);
 }
 
@@ -278,46 +333,61 @@ __global__ void __launch_bounds__(kAlignThreads)
                 const u16* x, i64 x_stride, int hidden, u8* x_codes, u8* x_scales, u16* out,
                 int zeroing_blocks, const void* weights, int weight_bytes, TokenShare* shares) {
   __shared__ AlignShared shared;
-  wait_for_predecessor();
-  let_successor_start();
   const Routing routing{ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset};
   const SumsInOut sums{out, zeroing_blocks, weights, weight_bytes, top_k, shares};
-  if (zeroes<kSums>(sums, tokens, hidden)) return;
   const int sorting = sorting_blocks<kActivations, kForm, kSums>(routing, hidden, sums);
-  if (quantises<kActivations, kForm>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting)) return;
-  constexpr int kPerThread = div_up(kMaxExperts, kAlignThreads);
-  int before[kPerThread];  // this thread's experts' slots in the blocks before this one
-#pragma unroll
-  for (int i = 0; i < kPerThread; ++i) {
-    const int e = int(threadIdx.x) + i * kAlignThreads;
-    before[i] = 0;
-    if (e >= experts) break;
-    int total = 0;
-#pragma unroll 8
-    for (int b = 0; b < sorting; ++b) {
-      if (b == int(blockIdx.x)) before[i] = total;
-      total += counts[i64(b) * experts + e];
-    }
-    shared.first_row[e] = total;
+  // align_count has waited for whatever came before it, so x and out may be used, and ids may be read.
+  if (int(blockIdx.x) >= sorting) {
+    let_successor_start();
+    if (!zeroes<kSums>(sums, tokens, hidden))
+      quantises<kActivations, kForm>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting);
+    return;
   }
-  __syncthreads();
-  emit_tiles(shared, {tiles1, tiles2, tile_counts, block_m1, block_m2}, experts, sorting);
-  __syncthreads();
-  i32* base = shared.first_tile1;  // the lists are written
-#pragma unroll
-  for (int i = 0; i < kPerThread; ++i) {
-    const int e = int(threadIdx.x) + i * kAlignThreads;
-    if (e < experts) base[e] = shared.first_row[e] + before[i];
-  }
-  i32* in_round = shared.first_tile2;
+  static_assert(kMaxExperts == 2 * kAlignThreads);
+  int before[2];    // this thread's experts' slots in the blocks before this one
+  int in_round[2];  // and in the round
+  i32* base = shared.first_tile1;  // once the lists are written
   const int valid_slots = routed_tokens(routing) * top_k;
   const int begin = int(blockIdx.x) * slots_per_block, end = min(begin + slots_per_block, tokens * top_k);
+#pragma unroll 1
   for (int first = begin; first < end; first += kAlignRound) {
-    const RoundSlots slots = rank_round(shared, routing, first, min(first + kAlignRound, end), valid_slots,
-                                        [&](int e, int count) { in_round[e] = count; });
+    // The first round is ranked while align_count still counts.
+    const RoundSlots slots =
+        rank_round(shared, routing, first, min(first + kAlignRound, end), valid_slots,
+                   [&](int e, int count) { (e < kAlignThreads ? in_round[0] : in_round[1]) = count; });
+    if (first == begin) {
+      wait_for_predecessor();
+      let_successor_start();
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int e = int(threadIdx.x) + i * kAlignThreads;
+        before[i] = 0;
+        if (e >= experts) break;
+        int total = 0;
+#pragma unroll 16
+        for (int b = 0; b < sorting; ++b) {
+          if (b == int(blockIdx.x)) before[i] = total;
+          total += counts[i64(b) * experts + e];
+        }
+        shared.first_row[e] = total;
+      }
+      __syncthreads();
+      emit_tiles(shared, {tiles1, tiles2, tile_counts, block_m1, block_m2}, experts, sorting);
+      __syncthreads();
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int e = int(threadIdx.x) + i * kAlignThreads;
+        if (e < experts) base[e] = shared.first_row[e] + before[i];
+      }
+      __syncthreads();
+    }
     place_round<kSums>(shared, slots, base, sorted_slots, sums);
     __syncthreads();
-    for (int e = int(threadIdx.x); e < experts; e += kAlignThreads) base[e] += in_round[e];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int e = int(threadIdx.x) + i * kAlignThreads;
+      if (e < experts) base[e] += in_round[i];
+    }
   }
 }
 
