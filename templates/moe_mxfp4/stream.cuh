@@ -14,22 +14,23 @@
 
 namespace rtjit::moe_mxfp4 {
 
-// Blocks of so few warps share an SM: while one adds up a batch, the other multiplies.
-constexpr int kWarpsOfHalfAnSm = 8;
-
-// kHalf: k may leave a half tile; without it, k is a multiple of 64.
-template <int kBlockM, int kWarps_, int kTiles_, int kDepth_, bool kHalf_>
+// kFit: how many blocks an SM has registers for. Of two that share it one multiplies while the other adds up a
+// batch, or the other is the next kernel's. kHalf: k may leave a half tile; without it, k is a multiple of 64.
+template <int kBlockM, int kWarps_, int kTiles_, int kDepth_, int kFit, bool kHalf_>
 struct StreamShape {
   static constexpr int kWarps = kWarps_;
   static constexpr int kTiles = kTiles_;  // 64-k tiles of a strip per warp
   static constexpr int kDepth = kDepth_;  // strips under way
   static constexpr bool kHalf = kHalf_;
   static constexpr int kColumns = kBlockM / 8;
-  static constexpr int kBatch = 4 / kColumns;
+  // Strips between barriers: as many as have their sums of two batches in shared memory, and as there are warps
+  // to add them up. Of two blocks of 16 warps each has half of it.
+  static constexpr int kBatch = kWarps == 12 ? 12 / kColumns : kWarps == 16 ? 4 / kFit : 4;
   static constexpr int kUnits = kBatch * kColumns;  // 16 x 8 results, each added up by one warp
+  // Sums of other warps read at once: more take registers that tokens have.
+  static constexpr int kReadAtOnce = kColumns == 1 && kFit == 1 ? kWarps : 8;
   static constexpr int kPartBytes = kTiles * (kTileBytes + kTileScaleBytes);
-  static_assert(kColumns == 1 || kColumns == 2);
-  static_assert(kWarps % kUnits == 0 && kTiles <= (kWarps <= kWarpsOfHalfAnSm ? 8 : 4));
+  static_assert(kWarps % kUnits == 0 && kColumns * kTiles <= (kWarps == 12 ? 12 : 8));
 };
 
 template <class S>
@@ -242,7 +243,7 @@ __device__ inline void stream_strips(StreamShared<S>& shared, const u8* tiles, c
     __syncthreads();
     if (!adds) continue;
     float sums[4] = {};
-#pragma unroll
+#pragma unroll(S::kReadAtOnce)
     for (int w = 0; w < S::kWarps; ++w) {
       const float4 other = shared.sums[batch & 1][unit][w][lane];
       sums[0] += other.x, sums[1] += other.y, sums[2] += other.z, sums[3] += other.w;

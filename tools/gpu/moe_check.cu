@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <tuple>
 
 #include "base/float_formats.h"
 #include "tools/gpu/moe_cases.h"
@@ -284,7 +285,7 @@ double microseconds(cudaStream_t stream, int copies, const Work& work) {
 // were faster.
 void time_model(const char* name, const Dims& dims, const std::vector<Config>& configs,
                 const std::string& only_tokens, bool resident = false) {
-  constexpr int kTogether = 4;
+  constexpr int kTogether = 4, kTogetherFew = 12;  // few tokens take little time
   const bool mxfp8 = mxfp8_asked_for();
   const int kCopies = resident ? 1 : 4;
   std::vector<std::unique_ptr<Packed>> layers;
@@ -352,7 +353,7 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
             &config);
       }
       std::sort(times.begin(), times.end());
-      for (size_t i = 0; i < std::min<size_t>(kTogether, times.size()); ++i)
+      for (size_t i = 0; i < std::min<size_t>(tokens <= 16 ? kTogetherFew : kTogether, times.size()); ++i)
         best[gemm].push_back(times[i].second);
       const double rows = gemm == 0 ? 2.0 * dims.intermediate : dims.hidden,
                    k = gemm == 0 ? dims.hidden : dims.intermediate;
@@ -367,18 +368,20 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
     const double combine = microseconds(l.stream, launches, [&](int i) { run_combine(at(i)); });
     // Stages overlap where their blocks fit on an SM together, so the best of each alone need not be the best
     // pair.
-    double whole = 1e30;
-    const Config* pair[2] = {};
+    std::vector<std::tuple<double, const Config*, const Config*>> pairs;
     for (const Config* first : best[0]) {
-      for (const Config* second : best[1]) {
-        const double time = microseconds(l.stream, launches, [&](int i) { run_all(at(i), first, second); });
-        if (time < whole) whole = time, pair[0] = first, pair[1] = second;
-      }
+      for (const Config* second : best[1])
+        pairs.emplace_back(microseconds(l.stream, launches, [&](int i) { run_all(at(i), first, second); }),
+                           first, second);
     }
-    std::printf(
-        "%s T=%-5d align %.1f us, combine %.1f us, whole operation %.1f us with %s and %s, %.0f experts "
-        "used\n",
-        name, tokens, align, combine, whole, pair[0]->name.c_str(), pair[1]->name.c_str(), active);
+    std::sort(pairs.begin(), pairs.end());
+    std::printf("%s T=%-5d align %.1f us, combine %.1f us, %.0f experts used\n", name, tokens, align, combine,
+                active);
+    for (size_t i = 0; i < std::min<size_t>(3, pairs.size()); ++i) {
+      const auto& [time, first, second] = pairs[i];
+      std::printf("%s T=%-5d whole operation %.1f us with %s and %s\n", name, tokens, time,
+                  first->name.c_str(), second->name.c_str());
+    }
     std::fflush(stdout);
     MOE_CUDA(cudaStreamDestroy(l.stream));
   }
