@@ -11,6 +11,8 @@
 // MXFP8=1 in the environment: with MXFP8 activations, by variant wgmma_fp8 alone (sm_90a).
 // VARIANTS=/wgmma:/stream: in the environment leaves the configs of other variants out,
 // CONFIG=TEXT those whose name does not contain TEXT.
+// CARVEOUT=100: how many percent of an SM's memory all kernels would have as shared memory. Kernels that want
+// it divided differently may not share an SM, whatever registers are left.
 #include <algorithm>
 #include <cstring>
 #include <memory>

@@ -182,6 +182,8 @@ inline int h_panels_of(const Config& config2) { return config2.block_m <= 64 ? 1
 template <class... P, class... A>
 void start(cudaStream_t stream, void (*kernel)(P...), int grid, int block, int smem, A... arguments) {
   if (grid == 0) return;
+  if (const char* percent = std::getenv("CARVEOUT"))
+    MOE_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, std::atoi(percent)));
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
