@@ -53,8 +53,8 @@ std::string_view below(std::string_view path, std::string_view folder) {
   return path.starts_with(folder) ? path.substr(folder.size()) : std::string_view();
 }
 
-// Looked at first: under another name than its folder's a template's own files are not found, and whoever
-// reads that would look for them in vain.
+// Under another name than its folder's a template's own files are not found, and whoever reads that looks for
+// them in vain: the name is what is wrong then.
 Status check_name(const std::string& name, std::string_view manifest, const std::string& file_name) {
   auto tree = parse_toml(manifest, file_name);
   const std::string given = tree ? tree->text_of("name") : std::string();
@@ -66,8 +66,10 @@ Status check_name(const std::string& name, std::string_view manifest, const std:
 
 Result<std::shared_ptr<const Template>> parse(const std::string& name, std::string_view manifest,
                                               const std::string& file_name, Sources sources) {
-  if (Status status = check_name(name, manifest, file_name); !status) return status.error();
   auto parsed = parse_manifest(manifest, file_name, std::move(sources));
+  if (!parsed || parsed->name != name) {
+    if (Status status = check_name(name, manifest, file_name); !status) return status.error();
+  }
   if (!parsed) return parsed.error();
   return std::make_shared<const Template>(std::move(*parsed));
 }

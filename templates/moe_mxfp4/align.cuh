@@ -2,9 +2,9 @@
 // Where the GEMMs take x as MXFP8, more thread blocks of the last launch quantise it meanwhile.
 //
 // A block takes up to kAlignRound slots at a time: every warp ranks its piece of them by expert, prefix sums
-// over experts and warps turn ranks into places. Few slots: one block does it all (align_small). Many: a first
-// launch counts each block's slots per expert, a second one, which ranks its slots meanwhile, adds up what lies
-// before a block and places them.
+// over experts and warps turn ranks into places. Few slots: one block does it all (align_small), or one warp of
+// it (align_few). Many: a first launch counts each block's slots per expert, a second one, which ranks its slots
+// meanwhile, adds up what lies before a block and places them.
 #pragma once
 
 #include "device/pdl.cuh"

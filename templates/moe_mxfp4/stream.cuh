@@ -23,14 +23,16 @@ struct StreamShape {
   static constexpr int kDepth = kDepth_;  // strips under way
   static constexpr bool kHalf = kHalf_;
   static constexpr int kColumns = kBlockM / 8;
-  // Strips between barriers: as many as have their sums of two batches in shared memory, and as there are warps
-  // to add them up. Of two blocks of 16 warps each has half of it.
+  // Strips between two barriers. There are warps to add up all their sums at once, and room for those of two
+  // batches; where two blocks of 16 warps share the SM, half of it.
   static constexpr int kBatch = kWarps == 12 ? 12 / kColumns : kWarps == 16 ? 4 / kFit : 4;
   static constexpr int kUnits = kBatch * kColumns;  // 16 x 8 results, each added up by one warp
   // Sums of other warps read at once: more take registers that tokens have.
   static constexpr int kReadAtOnce = kColumns == 1 && kFit == 1 ? kWarps : 8;
   static constexpr int kPartBytes = kTiles * (kTileBytes + kTileScaleBytes);
-  static_assert(kWarps % kUnits == 0 && kColumns * kTiles <= (kWarps == 12 ? 12 : 8));
+  static_assert(kWarps % kUnits == 0);
+  static_assert(kTiles <= (kWarps == 8 ? 8 : 4) && kColumns * kTiles <= (kWarps == 12 ? 12 : 8),
+                "the tokens exceed the registers");
 };
 
 template <class S>
