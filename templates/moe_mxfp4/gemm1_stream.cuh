@@ -39,13 +39,13 @@ struct FinishGateUp {
 };
 
 // h[sorted row, i] = activation(gate, up) for gathered rows of x.
-template <int kBlockM, int kWarps, int kTiles, int kDepth, int kFit, int kHalf, Activation kActivation, Bias kBias>
-__global__ void __launch_bounds__(32 * kWarps, kFit)
+template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Activation kActivation, Bias kBias>
+__global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 1)
     gemm1_stream(const u16* x, i64 x_stride, const u8* tiles, const u8* scales, const u8* row_exponents,
                  const void* bias, const float* alphas, const float* betas, const float* limits, float alpha,
                  float beta, float limit, int limited, const i32* sorted_slots, const TokenTile* token_tiles,
                  const i32* tile_counts, u16* h, int hidden, int intermediate, int top_k) {
-  using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kFit, kHalf != 0>;
+  using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kHalf != 0>;
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(StreamShared<S>) == RTJIT_SMEM_BYTES);
 #endif

@@ -70,12 +70,12 @@ __device__ inline void project_strips(StreamShared<S>& shared, const u16* h, con
 }
 
 // y[slot, n] = W2 h + bias, not yet weighted.
-template <int kBlockM, int kWarps, int kTiles, int kDepth, int kFit, int kHalf, Bias kBias>
-__global__ void __launch_bounds__(32 * kWarps, kFit)
+template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Bias kBias>
+__global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 1)
     gemm2_stream(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents, const void* bias,
                  const i32* sorted_slots, const TokenTile* token_tiles, const i32* tile_counts, u16* y,
                  int hidden, int intermediate) {
-  using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kFit, kHalf != 0>;
+  using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kHalf != 0>;
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(StreamShared<S>) == RTJIT_SMEM_BYTES);
 #endif
@@ -85,12 +85,12 @@ __global__ void __launch_bounds__(32 * kWarps, kFit)
 }
 
 // out[token, n] += weight * (W2 h + bias)
-template <int kBlockM, int kWarps, int kTiles, int kDepth, int kFit, int kHalf, Bias kBias>
-__global__ void __launch_bounds__(32 * kWarps, kFit)
+template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Bias kBias>
+__global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 1)
     gemm2_stream_add(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents,
                      const void* bias, const TokenShare* shares, const TokenTile* token_tiles,
                      const i32* tile_counts, u16* out, int hidden, int intermediate) {
-  using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kFit, kHalf != 0>;
+  using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kHalf != 0>;
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(StreamShared<S>) == RTJIT_SMEM_BYTES);
 #endif

@@ -14,25 +14,22 @@
 
 namespace rtjit::moe_mxfp4 {
 
-// kFit: how many blocks an SM has registers for. Of two that share it one multiplies while the other adds up a
-// batch, or the other is the next kernel's. kHalf: k may leave a half tile; without it, k is a multiple of 64.
-template <int kBlockM, int kWarps_, int kTiles_, int kDepth_, int kFit, bool kHalf_>
+// Blocks of so few warps share an SM: while one adds up a batch, the other multiplies.
+constexpr int kWarpsOfHalfAnSm = 8;
+
+// kHalf: k may leave a half tile; without it, k is a multiple of 64.
+template <int kBlockM, int kWarps_, int kTiles_, int kDepth_, bool kHalf_>
 struct StreamShape {
   static constexpr int kWarps = kWarps_;
   static constexpr int kTiles = kTiles_;  // 64-k tiles of a strip per warp
   static constexpr int kDepth = kDepth_;  // strips under way
   static constexpr bool kHalf = kHalf_;
   static constexpr int kColumns = kBlockM / 8;
-  // Strips between two barriers. There are warps to add up all their sums at once, and room for those of two
-  // batches; where two blocks of 16 warps share the SM, half of it.
-  static constexpr int kBatch = kWarps == 12 ? 12 / kColumns : kWarps == 16 ? 4 / kFit : 4;
+  static constexpr int kBatch = 4 / kColumns;
   static constexpr int kUnits = kBatch * kColumns;  // 16 x 8 results, each added up by one warp
-  // Sums of other warps read at once: more take registers that tokens have.
-  static constexpr int kReadAtOnce = kColumns == 1 && kFit == 1 ? kWarps : 8;
   static constexpr int kPartBytes = kTiles * (kTileBytes + kTileScaleBytes);
-  static_assert(kWarps % kUnits == 0);
-  static_assert(kTiles <= (kWarps == 8 ? 8 : 4) && kColumns * kTiles <= (kWarps == 12 ? 12 : 8),
-                "the tokens exceed the registers");
+  static_assert(kColumns == 1 || kColumns == 2);
+  static_assert(kWarps % kUnits == 0 && kTiles <= (kWarps <= kWarpsOfHalfAnSm ? 8 : 4));
 };
 
 template <class S>
@@ -245,7 +242,7 @@ __device__ inline void stream_strips(StreamShared<S>& shared, const u8* tiles, c
     __syncthreads();
     if (!adds) continue;
     float sums[4] = {};
-#pragma unroll(S::kReadAtOnce)
+#pragma unroll
     for (int w = 0; w < S::kWarps; ++w) {
       const float4 other = shared.sums[batch & 1][unit][w][lane];
       sums[0] += other.x, sums[1] += other.y, sums[2] += other.z, sums[3] += other.w;

@@ -185,18 +185,6 @@ TEST_F(CheckCommand, RunsTheDocumentedExample) {
   EXPECT_EQ(results[0]["compared"], 64 * 512);
 }
 
-// A thread block has several strips and token tiles here, filled to different heights, and batches end inside
-// of them.
-TEST_F(CheckCommand, StreamHoldsUpTo32TokensPerTile) {
-  for (const char* config : {"block_m=16,depth=2", "warps=12,depth=2", "next=beside,depth=2"}) {
-    const auto results = json({"check", "moe_mxfp4", "--target", "sm_90a", "--problem",
-                               "hidden=160,intermediate=1088,experts=5,top_k=3,bias=bf16", "--full-size",
-                               "--tokens", "40", "--config", std::string("variant=stream,") + config});
-    ASSERT_GE(results.size(), 2u) << config;
-    for (const auto& result : results) EXPECT_EQ(result["verdict"], "ok") << result;
-  }
-}
-
 TEST_F(CheckCommand, ABuiltInTemplateAtFullSize) {
   const auto results = json({"check", "gemm_fp8_block", "--target", "sm_120a", "--problem", "n=320,k=384",
                              "--full-size", "--tokens", "40", "--spread", "2"});
