@@ -10,6 +10,7 @@
 #include "device/pdl.cuh"
 #include "device/warp.cuh"
 #include "moe_mxfp4/common.cuh"
+#include "moe_mxfp4/few_slots.cuh"
 #include "moe_mxfp4/quantise_panels.cuh"
 #include "moe_mxfp4/routing.cuh"
 
@@ -129,9 +130,6 @@ __device__ inline void place_round(const AlignShared& shared, const RoundSlots& 
   }
 }
 
-// Tiles of an expert are of equal height, a multiple of 8, so that none of them is mostly empty.
-__device__ inline int tile_height(int rows, int tiles) { return round_up(div_up(rows, max(tiles, 1)), 8); }
-
 // Turns shared.first_row from slots per expert into first rows (the last entry is the total). All threads
 // must call; the lists are written by the threads of all `blocks` blocks together.
 __device__ inline void emit_tiles(AlignShared& shared, const TileLists& lists, int experts, int blocks) {
@@ -238,42 +236,30 @@ __device__ inline bool quantises(const Routing& routing, const RowsToQuantise& r
   return false;
 }
 
-// All of it for up to 32 slots, by one warp with a slot per lane.
-template <Sums kSums>
+// All of it for a few slots, by one warp.
+template <Sums kSums, int kItems>
 __device__ inline void align_few(const Routing& routing, const TileLists& lists, i32* sorted_slots,
                                  const SumsInOut& sums) {
-  const int lane = lane_index(), slots = routing.tokens * routing.top_k;
-  const int expert =
-      lane < slots ? local_expert(routing, lane, routed_tokens(routing) * routing.top_k) : -1;
-  const u32 same = lanes_of_expert(expert, routing.experts);
-  const int rows = __popc(same), rank = __popc(same & ((1u << lane) - 1));
-  // The expert's first slot lists its tiles. Both numbers of tiles in one: at most 32 each.
-  const int tiles1 = div_up(rows, lists.block_m1), tiles2 = div_up(rows, lists.block_m2);
-  const bool first = expert >= 0 && rank == 0;
-  const u32 own_tiles = first ? u32(tiles1) | u32(tiles2) << 16 : 0;
-  int row = rank;
-  u32 tiles_before = 0, all_tiles = 0;
-  for (int other = 0; other < slots; ++other) {
-    const int its_expert = __shfl_sync(0xffffffffu, expert, other);
-    const u32 its_tiles = __shfl_sync(0xffffffffu, own_tiles, other);
-    all_tiles += its_tiles;
-    if (its_expert >= 0 && its_expert < expert) ++row, tiles_before += its_tiles;
+  // Both numbers of tiles in one: there are no more of each than slots.
+  const auto few = sort_few_slots<kItems>(routing, [&](int rows) {
+    return u32(div_up(rows, lists.block_m1)) | u32(div_up(rows, lists.block_m2)) << 16;
+  });
+  if (lane_index() == 0)
+    lists.tile_counts[0] = int(few.all & 0xffff), lists.tile_counts[1] = int(few.all >> 16);
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    const int expert = few.experts[i], slot = lane_index() + 32 * i, row = few.places[i];
+    if (expert < 0) continue;
+    sorted_slots[row] = slot;
+    if constexpr (kSums == Sums::any_order) {
+      if (sums.shares != nullptr)
+        sums.shares[row] = {slot / sums.top_k, routing_weight(sums.weights, sums.weight_bytes, slot)};
+    }
+    if (few.ranks[i] != 0) continue;  // an expert's first slot lists its tiles
+    const int rows = few.rows[i];
+    write_tiles(lists.tiles1 + (few.before[i] & 0xffff), div_up(rows, lists.block_m1), expert, rows, row);
+    write_tiles(lists.tiles2 + (few.before[i] >> 16), div_up(rows, lists.block_m2), expert, rows, row);
   }
-  if (lane == 0) lists.tile_counts[0] = int(all_tiles & 0xffff), lists.tile_counts[1] = int(all_tiles >> 16);
-  if (expert < 0) return;
-  sorted_slots[row] = lane;
-  if constexpr (kSums == Sums::any_order) {
-    if (sums.shares != nullptr)
-      sums.shares[row] = {lane / sums.top_k, routing_weight(sums.weights, sums.weight_bytes, lane)};
-  }
-  if (!first) return;
-  auto list = [&](TokenTile* target, int tiles) {
-    const int height = tile_height(rows, tiles);
-    for (int t = 0; t < tiles; ++t)
-      target[t] = {u16(expert), u16(min(height, rows - t * height)), row + t * height};
-  };
-  list(lists.tiles1 + (tiles_before & 0xffff), tiles1);
-  list(lists.tiles2 + (tiles_before >> 16), tiles2);
 }
 
 // Up to kAlignRound slots, one block.
@@ -292,8 +278,13 @@ __global__ void __launch_bounds__(kAlignThreads)
   const int sorting = sorting_blocks<kActivations, kForm, kSums>(routing, hidden, sums);
   if (quantises<kActivations, kForm>(routing, {x, x_stride, hidden, x_codes, x_scales}, sorting)) return;
   const TileLists lists{tiles1, tiles2, tile_counts, block_m1, block_m2};
-  if (tokens * top_k <= 32) {
-    if (warp_index() == 0) align_few<kSums>(routing, lists, sorted_slots, sums);
+  if (tokens * top_k <= kFewSlots) {
+    if (warp_index() != 0) return;
+    if (tokens * top_k <= 32) {
+      align_few<kSums, 1>(routing, lists, sorted_slots, sums);
+    } else {
+      align_few<kSums, kFewSlots / 32>(routing, lists, sorted_slots, sums);
+    }
     return;
   }
   const RoundSlots slots = rank_round(shared, routing, 0, tokens * top_k, routed_tokens(routing) * top_k,

@@ -23,6 +23,9 @@ struct alignas(8) TokenTile {
 };
 constexpr int kMaxExperts = 1024;
 
+// Tiles of an expert are of equal height, a multiple of 8, so that none of them is mostly empty.
+__device__ inline int tile_height(int rows, int tiles) { return round_up(div_up(rows, max(tiles, 1)), 8); }
+
 // What a row of GEMM2 is for where results are added into out: it counts `weight` times for this token.
 struct alignas(8) TokenShare {
   i32 token;

@@ -38,24 +38,30 @@ struct FinishGateUp {
   }
 };
 
-// h[sorted row, i] = activation(gate, up) for gathered rows of x.
+// h[sorted row, i] = activation(gate, up) for gathered rows of x. `routes`: there are few slots, to be sorted
+// here; otherwise align has sorted them, and the routing is not looked at.
 template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Activation kActivation, Bias kBias>
 __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 1)
     gemm1_stream(const u16* x, i64 x_stride, const u8* tiles, const u8* scales, const u8* row_exponents,
                  const void* bias, const float* alphas, const float* betas, const float* limits, float alpha,
                  float beta, float limit, int limited, const i32* sorted_slots, const TokenTile* token_tiles,
-                 const i32* tile_counts, u16* h, int hidden, int intermediate, int top_k) {
+                 const i32* tile_counts, u16* h, int hidden, int intermediate, int top_k, const void* ids,
+                 const i32* valid_tokens, int id_bytes, int tokens, int experts, int expert_offset,
+                 int routes) {
   using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kHalf != 0>;
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(StreamShared<S>) == RTJIT_SMEM_BYTES);
 #endif
+  auto& shared = *reinterpret_cast<StreamShared<S>*>(stream_shared);
   wait_for_predecessor();
   let_successor_start();
+  const TokenLists lists =
+      routes ? route_here(shared, {ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset})
+             : TokenLists{token_tiles, tile_counts, sorted_slots};
   stream_strips<S>(
-      *reinterpret_cast<StreamShared<S>*>(stream_shared), tiles, scales, 2 * intermediate / kStripRows,
-      hidden, token_tiles, tile_counts,
+      shared, tiles, scales, 2 * intermediate / kStripRows, hidden, lists,
       [&](const TokenTile& tile, int m) {
-        return m < tile.rows ? x + sorted_slots[tile.first_row + m] / top_k * x_stride : nullptr;
+        return m < tile.rows ? x + lists.sorted_slots[tile.first_row + m] / top_k * x_stride : nullptr;
       },
       FinishGateUp<kActivation, kBias>{row_exponents, bias, alphas, betas, limits, alpha, beta, limit,
                                        limited, h, intermediate},

@@ -51,14 +51,14 @@ struct SumDown : FinishDown<kBias> {
   }
 };
 
-// The tile list and the weights do not come from the predecessor, GEMM1: every kernel before this one in the
+// Tile lists, routing and weights do not come from the predecessor, GEMM1: every kernel before this one in the
 // pipeline has waited for its own predecessor before it let this one start.
 template <class S, class Finish>
 __device__ inline void project_strips(StreamShared<S>& shared, const u16* h, const u8* tiles, const u8* scales,
-                                      const TokenTile* token_tiles, const i32* tile_counts, int hidden,
-                                      int intermediate, const Finish& finish) {
+                                      const TokenLists& lists, int hidden, int intermediate,
+                                      const Finish& finish) {
   stream_strips<S>(
-      shared, tiles, scales, hidden / kStripRows, intermediate, token_tiles, tile_counts + 1,
+      shared, tiles, scales, hidden / kStripRows, intermediate, lists,
       [&](const TokenTile& tile, int m) {
         return m < tile.rows ? h + i64(tile.first_row + m) * intermediate : nullptr;
       },
@@ -69,19 +69,23 @@ __device__ inline void project_strips(StreamShared<S>& shared, const u16* h, con
       });
 }
 
-// y[slot, n] = W2 h + bias, not yet weighted.
+// y[slot, n] = W2 h + bias, not yet weighted. `routes` as in gemm1_stream.
 template <int kBlockM, int kWarps, int kTiles, int kDepth, int kHalf, Bias kBias>
 __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 1)
     gemm2_stream(const u16* h, const u8* tiles, const u8* scales, const u8* row_exponents, const void* bias,
                  const i32* sorted_slots, const TokenTile* token_tiles, const i32* tile_counts, u16* y,
-                 int hidden, int intermediate) {
+                 int hidden, int intermediate, const void* ids, const i32* valid_tokens, int id_bytes,
+                 int tokens, int top_k, int experts, int expert_offset, int routes) {
   using S = StreamShape<kBlockM, kWarps, kTiles, kDepth, kHalf != 0>;
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(StreamShared<S>) == RTJIT_SMEM_BYTES);
 #endif
-  project_strips(*reinterpret_cast<StreamShared<S>*>(stream_shared), h, tiles, scales, token_tiles,
-                 tile_counts, hidden, intermediate,
-                 FinishDown<kBias>{row_exponents, bias, sorted_slots, y, hidden});
+  auto& shared = *reinterpret_cast<StreamShared<S>*>(stream_shared);
+  const TokenLists lists =
+      routes ? route_here(shared, {ids, valid_tokens, id_bytes, tokens, top_k, experts, expert_offset})
+             : TokenLists{token_tiles, tile_counts + 1, sorted_slots};
+  project_strips(shared, h, tiles, scales, lists, hidden, intermediate,
+                 FinishDown<kBias>{row_exponents, bias, lists.sorted_slots, y, hidden});
 }
 
 // out[token, n] += weight * (W2 h + bias)
@@ -94,8 +98,8 @@ __global__ void __launch_bounds__(32 * kWarps, kWarps <= kWarpsOfHalfAnSm ? 2 : 
 #ifdef RTJIT_SMEM_BYTES
   static_assert(sizeof(StreamShared<S>) == RTJIT_SMEM_BYTES);
 #endif
-  project_strips(*reinterpret_cast<StreamShared<S>*>(stream_shared), h, tiles, scales, token_tiles,
-                 tile_counts, hidden, intermediate,
+  project_strips(*reinterpret_cast<StreamShared<S>*>(stream_shared), h, tiles, scales,
+                 {token_tiles, tile_counts + 1, nullptr}, hidden, intermediate,
                  SumDown<kBias>{{row_exponents, bias, nullptr, nullptr, hidden}, {out, shares, hidden}});
 }
 

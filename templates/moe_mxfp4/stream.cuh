@@ -11,6 +11,7 @@
 #include "device/matrix.cuh"
 #include "device/pdl.cuh"
 #include "moe_mxfp4/common.cuh"
+#include "moe_mxfp4/few_slots.cuh"
 
 namespace rtjit::moe_mxfp4 {
 
@@ -18,8 +19,9 @@ namespace rtjit::moe_mxfp4 {
 constexpr int kWarpsOfHalfAnSm = 8;
 
 // kHalf: k may leave a half tile; without it, k is a multiple of 64.
-template <int kBlockM, int kWarps_, int kTiles_, int kDepth_, bool kHalf_>
+template <int kBlockM_, int kWarps_, int kTiles_, int kDepth_, bool kHalf_>
 struct StreamShape {
+  static constexpr int kBlockM = kBlockM_;
   static constexpr int kWarps = kWarps_;
   static constexpr int kTiles = kTiles_;  // 64-k tiles of a strip per warp
   static constexpr int kDepth = kDepth_;  // strips under way
@@ -36,7 +38,23 @@ template <class S>
 struct StreamShared {
   alignas(128) u8 parts[S::kWarps][S::kDepth][S::kPartBytes];
   float4 sums[2][S::kUnits][S::kWarps][32];
+  FewRouted routed;  // where there are only a few slots
 };
+
+// The token tiles, and which slots are in them.
+struct TokenLists {
+  const TokenTile* tiles;
+  const i32* tile_count;
+  const i32* sorted_slots;
+};
+
+// The lists in shared memory, made here from a few slots. All threads must call.
+template <class S>
+__device__ inline TokenLists route_here(StreamShared<S>& shared, const Routing& routing) {
+  if (threadIdx.x < 32) route_few_slots(routing, S::kBlockM, shared.routed);
+  __syncthreads();
+  return {shared.routed.tiles, &shared.routed.tile_count, shared.routed.sorted_slots};
+}
 
 // A strip of a token tile.
 struct StripPosition {
@@ -91,7 +109,7 @@ class StripReader {
 
  private:
   __device__ void find_expert() {
-    const i64 strip = i64(__ldcg(&token_tiles_[at_.tile].expert)) * strips_ + at_.strip;
+    const i64 strip = i64(token_tiles_[at_.tile].expert) * strips_ + at_.strip;
     strip_tiles_ = tiles_ + strip * strip_bytes(k_);
     strip_scales_ = scales_ + strip * strip_scale_bytes(k_);
   }
@@ -172,16 +190,19 @@ struct TokenPiece {
 // loads of weights and before the first of tokens; the tile list must be there before.
 template <class S, class TokenRow, class Finish, class Wait>
 __device__ inline void stream_strips(StreamShared<S>& shared, const u8* tiles, const u8* scales, int strips,
-                                     int k, const TokenTile* token_tiles, const i32* tile_count,
-                                     const TokenRow& token_row, const Finish& finish, const Wait& wait) {
-  const i64 total = i64(__ldcg(tile_count)) * strips;
-  const i64 begin = total * blockIdx.x / gridDim.x;
-  const int count = int(total * (blockIdx.x + 1) / gridDim.x - begin);
+                                     int k, const TokenLists& lists, const TokenRow& token_row,
+                                     const Finish& finish, const Wait& wait) {
+  // Below 2^32: 2^13 strips at most of 2^18 + 2^10 tiles, for there are 2^21 slots and 2^10 experts at most.
+  const u32 total = u32(*lists.tile_count) * u32(strips), each = total / gridDim.x;
+  const u32 longer = total - each * gridDim.x;  // so many blocks have one more
+  const u32 begin = each * blockIdx.x + min(blockIdx.x, longer);
+  const int count = int(each + (blockIdx.x < longer ? 1 : 0));
   if (count == 0) {
     wait();
     return;
   }
-  StripPosition use{i32(begin / strips), i32(begin % strips)};
+  const TokenTile* token_tiles = lists.tiles;
+  StripPosition use{i32(begin / u32(strips)), i32(begin % u32(strips))};
   const int lane = int(threadIdx.x & 31), warp = int(threadIdx.x >> 5);
   u8* ring = shared.parts[warp][0];
   StripReader<S> reader(ring, tiles, scales, token_tiles, strips, k, use);

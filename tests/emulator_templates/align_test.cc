@@ -23,6 +23,7 @@ struct Sorted {
 };
 
 constexpr int kBlockM[2] = {16, 40};
+constexpr int kFewSlots = 64;  // sorted by one warp
 
 // Tiles of an expert are of equal height, a multiple of 8.
 Sorted expected(const std::vector<int32_t>& ids, int experts) {
@@ -60,6 +61,20 @@ class Align : public testing::Test {
       template __global__ void align_place<Activations::bf16>(
           const void*, const i32*, int, int, int, int, int, int, const i32*, i32*, TokenTile*, TokenTile*,
           i32*, int, int, const u16*, i64, int, u8*, u8*, u16*, int, const void*, int, TokenShare*);
+      // What a GEMM that sorts few slots itself has in shared memory then.
+      __global__ void route_few(const void* ids, int slots, int experts, int block_m, i32* sorted_slots,
+                                TokenTile* tiles, i32* tile_count) {
+        __shared__ FewRouted routed;
+        if (threadIdx.x < 32) route_few_slots({ids, nullptr, 4, slots, 1, experts, 0}, block_m, routed);
+        __syncthreads();
+        if (threadIdx.x != 0) return;
+        *tile_count = routed.tile_count;
+        for (int t = 0; t < routed.tile_count; ++t) {
+          tiles[t] = routed.tiles[t];
+          for (int r = 0; r < tiles[t].rows; ++r)
+            sorted_slots[tiles[t].first_row + r] = routed.sorted_slots[tiles[t].first_row + r];
+        }
+      }
       })",
                       {"-I" RTJIT_SOURCE_DIR "/templates"});
   }
@@ -115,19 +130,29 @@ class Align : public testing::Test {
                 static_cast<int>(right.tiles[list].size()));
       EXPECT_TRUE(emulator_.read(tiles[list]) == right.tiles[list]) << "list " << list;
     }
+    if (slots > kFewSlots) return;
+    for (int list = 0; list < 2; ++list) {
+      const auto own_sorted = emulator_.empty<int32_t>(right.slots.size());
+      const auto own_tiles = emulator_.empty<Tile>(right.tiles[list].size());
+      const auto own_count = emulator_.empty<int32_t>(1);
+      run(kernel("route_few"), 1, given, slots, experts, kBlockM[list], own_sorted, own_tiles, own_count);
+      EXPECT_EQ(emulator_.read(own_sorted), right.slots);
+      EXPECT_EQ(emulator_.read(own_count)[0], static_cast<int>(right.tiles[list].size()));
+      EXPECT_TRUE(emulator_.read(own_tiles) == right.tiles[list]) << "own list " << list;
+    }
   }
 
   Emulator emulator_{"sm_90a"};
 };
 
 TEST_F(Align, OneWarpSortsAFewSlots) {
-  for (int slots : {1, 2, 7, 31, 32}) {
+  for (int slots : {1, 2, 7, 31, 32, 33, 50, 63, 64}) {
     for (int experts : {1, 2, 5, 128, 1024}) check(slots, experts, 0);
   }
 }
 
 TEST_F(Align, OneBlockSortsMore) {
-  for (int slots : {33, 512, 513, 4096}) {
+  for (int slots : {65, 512, 513, 4096}) {
     for (int experts : {1, 3, 128, 1000}) check(slots, experts, 0);
   }
 }

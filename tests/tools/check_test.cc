@@ -185,6 +185,18 @@ TEST_F(CheckCommand, RunsTheDocumentedExample) {
   EXPECT_EQ(results[0]["compared"], 64 * 512);
 }
 
+// A thread block has several strips and token tiles here, filled to different heights, and batches end inside
+// of them. Up to 64 slots both GEMMs sort for themselves.
+TEST_F(CheckCommand, StreamSortsAFewSlotsItself) {
+  for (const char* tokens : {"21", "22"}) {
+    const auto results = json({"check", "moe_mxfp4", "--target", "sm_90a", "--problem",
+                               "hidden=160,intermediate=1088,experts=5,top_k=3,bias=bf16", "--full-size",
+                               "--tokens", tokens, "--config", "variant=stream,depth=2"});
+    ASSERT_GE(results.size(), 2u) << tokens;
+    for (const auto& result : results) EXPECT_EQ(result["verdict"], "ok") << result;
+  }
+}
+
 TEST_F(CheckCommand, ABuiltInTemplateAtFullSize) {
   const auto results = json({"check", "gemm_fp8_block", "--target", "sm_120a", "--problem", "n=320,k=384",
                              "--full-size", "--tokens", "40", "--spread", "2"});

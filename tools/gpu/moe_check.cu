@@ -3,6 +3,7 @@
 //   nvcc -std=c++20 -O2 -gencode=arch=compute_90a,code=sm_90a -split-compile=0 -I. -Itemplates
 //        tools/gpu/moe_check.cu tools/gpu/moe_configs_*.cu tools/gpu/moe_cases.cc
 //        tests/templates/moe_mxfp4/moe_oracle.cc base/float_formats.cc -o moe_check
+// Not with -dc: then ptxas ignores setmaxnreg, and wgmma is slower than it is in the library.
 //   ./moe_check                       everything
 //   ./moe_check check [TEXT]          the problems only (whose name contains TEXT)
 //   ./moe_check time [MODEL [TOKENS]] the times only (of one model, at these numbers of tokens: 1,64,1024);
@@ -11,8 +12,8 @@
 // MXFP8=1 in the environment: with MXFP8 activations, by variant wgmma_fp8 alone (sm_90a).
 // VARIANTS=/wgmma:/stream: in the environment leaves the configs of other variants out,
 // CONFIG=TEXT those whose name does not contain TEXT.
-// CARVEOUT=100: how many percent of an SM's memory all kernels would have as shared memory. Kernels that want
-// it divided differently may not share an SM, whatever registers are left.
+// LINES=99: how many of the fastest configs of each GEMM are printed (4).
+// ROUTES=0: slots are sorted by align even where there are so few that `stream` can do it itself.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -94,9 +95,11 @@ std::vector<Config> all_configs() {
       for (int f = 0; f < kFlavours; ++f) {
         if (!c.has(Flavour(f))) continue;
         const void* gemm1 = c.mxfp8 ? reinterpret_cast<const void*>(c.gemm1_fp8[f])
-                                    : reinterpret_cast<const void*>(c.gemm1[f]);
+                            : c.routes() ? reinterpret_cast<const void*>(c.gemm1_routes[f])
+                                         : reinterpret_cast<const void*>(c.gemm1[f]);
         const void* gemm2 = c.mxfp8          ? reinterpret_cast<const void*>(c.gemm2_fp8[f])
                             : c.gemm2_mma[f] ? reinterpret_cast<const void*>(c.gemm2_mma[f])
+                            : c.routes()     ? reinterpret_cast<const void*>(c.gemm2_routes[f])
                                              : reinterpret_cast<const void*>(c.gemm2[f]);
         MOE_CUDA(cudaFuncSetAttribute(gemm1, cudaFuncAttributeMaxDynamicSharedMemorySize, c.smem1));
         MOE_CUDA(cudaFuncSetAttribute(gemm2, cudaFuncAttributeMaxDynamicSharedMemorySize, c.smem2));
@@ -290,6 +293,8 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
   constexpr int kTogether = 4, kTogetherFew = 12;  // few tokens take little time
   const bool mxfp8 = mxfp8_asked_for();
   const int kCopies = resident ? 1 : 4;
+  const char* lines = std::getenv("LINES");
+  const size_t shown = lines != nullptr ? size_t(std::atoi(lines)) : 4;
   std::vector<std::unique_ptr<Packed>> layers;
   for (int i = 0; i < kCopies; ++i) {
     layers.push_back(std::make_unique<Packed>(dims, 2));
@@ -343,7 +348,8 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
         if (!resident && rows >= 24 && config.block_m <= 16) continue;
         if (!resident && rows >= 64 && config.block_m <= 48) continue;
         if (rows <= 4 && config.block_m >= 64) continue;
-        if (!config.takes(dims.hidden, dims.intermediate)) continue;
+        const int width = gemm == 0 ? dims.hidden : dims.intermediate;
+        if (!config.takes(width, width)) continue;
         l.h_panels = h_panels_of(config);
         Launch first = at(0);
         run_align(first, config.block_m, config.block_m);
@@ -360,7 +366,7 @@ void time_model(const char* name, const Dims& dims, const std::vector<Config>& c
       const double rows = gemm == 0 ? 2.0 * dims.intermediate : dims.hidden,
                    k = gemm == 0 ? dims.hidden : dims.intermediate;
       const double bytes = active * rows * k * 17 / 32, flops = slots * rows * k * 2;
-      for (size_t i = 0; i < std::min<size_t>(resident ? 99 : 4, times.size()); ++i) {
+      for (size_t i = 0; i < std::min<size_t>(resident ? 99 : shown, times.size()); ++i) {
         std::printf("%s T=%-5d gemm%d %8.1f us  %5.0f GB/s of weights  %5.0f TFLOP/s  %s\n", name, tokens,
                     gemm + 1, times[i].first, bytes / times[i].first * 1e-3, flops / times[i].first * 1e-6,
                     times[i].second->name.c_str());

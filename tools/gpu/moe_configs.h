@@ -36,6 +36,15 @@ using Gemm2 = void (*)(const u16*, const u8*, const u8*, const u8*, const void*,
 using Gemm2Mma = void (*)(const u16*, const u8*, const u8*, const u8*, const void*, const i32*,
                           const TokenTile*, const i32*, u16*, int, int, int, const TensorMap);
 
+// Where a GEMM may sort the slots itself (stream).
+using Gemm1Routes = void (*)(const u16*, i64, const u8*, const u8*, const u8*, const void*, const float*,
+                             const float*, const float*, float, float, float, int, const i32*,
+                             const TokenTile*, const i32*, u16*, int, int, int, const void*, const i32*, int,
+                             int, int, int, int);
+using Gemm2Routes = void (*)(const u16*, const u8*, const u8*, const u8*, const void*, const i32*,
+                             const TokenTile*, const i32*, u16*, int, int, const void*, const i32*, int, int,
+                             int, int, int, int);
+
 // With MXFP8 activations on Hopper (wgmma_fp8).
 using Gemm1Fp8 = void (*)(const u8*, const float*, const u8*, const u8*, const u8*, const void*, const float*,
                           const float*, const float*, float, float, float, int, const i32*, const TokenTile*,
@@ -63,13 +72,17 @@ struct Config {
   std::array<Gemm1, kFlavours> gemm1 = {};              // null: not compiled
   std::array<Gemm2, kFlavours> gemm2 = {};
   std::array<Gemm2Mma, kFlavours> gemm2_mma = {};
+  std::array<Gemm1Routes, kFlavours> gemm1_routes = {};
+  std::array<Gemm2Routes, kFlavours> gemm2_routes = {};
   bool mxfp8 = false;  // activations; then only these are compiled, and min_k is the one width they take
   std::array<Gemm1Fp8, kFlavours> gemm1_fp8 = {};
   std::array<Gemm2Fp8, kFlavours> gemm2_fp8 = {};
 
   bool has(Flavour flavour) const {
-    return gemm1[int(flavour)] != nullptr || gemm1_fp8[int(flavour)] != nullptr;
+    return gemm1[int(flavour)] != nullptr || gemm1_routes[int(flavour)] != nullptr ||
+           gemm1_fp8[int(flavour)] != nullptr;
   }
+  bool routes() const { return gemm1_routes[int(Flavour::swiglu_bf16)] != nullptr; }
   bool takes(int hidden, int intermediate) const {
     return std::min(hidden, intermediate) >= min_k && std::max(hidden, intermediate) <= max_k &&
            hidden % multiple_of_k == 0 && intermediate % multiple_of_k == 0;

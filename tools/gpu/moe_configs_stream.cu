@@ -8,9 +8,9 @@ namespace {
 
 template <int kBm, int kWarps, int kTiles, int kDepth, int kHalf, Flavour kFlavour>
 void add_flavour(Config& config) {
-  config.gemm1[int(kFlavour)] =
+  config.gemm1_routes[int(kFlavour)] =
       &gemm1_stream<kBm, kWarps, kTiles, kDepth, kHalf, activation_of(kFlavour), bias_of(kFlavour)>;
-  config.gemm2[int(kFlavour)] = &gemm2_stream<kBm, kWarps, kTiles, kDepth, kHalf, bias_of(kFlavour)>;
+  config.gemm2_routes[int(kFlavour)] = &gemm2_stream<kBm, kWarps, kTiles, kDepth, kHalf, bias_of(kFlavour)>;
 }
 
 template <int kBm, int kWarps, int kTiles, int kDepth, int kHalf, bool kAllFlavours = false>

@@ -182,8 +182,6 @@ inline int h_panels_of(const Config& config2) { return config2.block_m <= 64 ? 1
 template <class... P, class... A>
 void start(cudaStream_t stream, void (*kernel)(P...), int grid, int block, int smem, A... arguments) {
   if (grid == 0) return;
-  if (const char* percent = std::getenv("CARVEOUT"))
-    MOE_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, std::atoi(percent)));
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attribute.val.programmaticStreamSerializationAllowed = 1;
@@ -222,6 +220,12 @@ inline void run_align(const Launch& l, int block_m1, int block_m2) {
         nullptr);
 }
 
+// Whether a GEMM of this config sorts the slots itself. ROUTES=0 in the environment: none does.
+inline bool routes(const Launch& l, const Config* config) {
+  return config != nullptr && config->routes() && l.workspace->slots <= kFewSlots &&
+         std::getenv("ROUTES") == nullptr;
+}
+
 // Without a config: the reference.
 inline void run_gemm1(const Launch& l, const Config* config, bool f64 = true) {
   const Workspace& w = *l.workspace;
@@ -252,6 +256,10 @@ inline void run_gemm1(const Launch& l, const Config* config, bool f64 = true) {
           l.alpha, l.beta, l.limit, l.limited, w.sorted_slots.as<i32>(), w.tiles1.as<TokenTile>(),
           w.tile_counts.as<i32>(), w.h_codes.as<u8>(), w.h_scales.as<float>(), d.intermediate, l.tokens,
           d.top_k, together);
+  } else if (config->routes()) {
+    go(config->gemm1_routes[int(l.flavour)], config->grid(tiles, 2 * d.intermediate), config->threads,
+       config->smem1, l.ids, l.valid_tokens, l.id_bytes, l.tokens, d.experts, l.expert_offset,
+       int(routes(l, config)));
   } else {
     go(config->gemm1[int(l.flavour)], config->grid(tiles, 2 * d.intermediate), config->threads,
        config->smem1);
@@ -281,6 +289,9 @@ inline void run_gemm2(const Launch& l, const Config* config, bool f64 = true) {
           w.tile_counts.as<i32>(), w.y.as<u16>(), d.hidden, w.slots);
   } else if (config->gemm2_mma[int(l.flavour)] != nullptr) {
     go(config->gemm2_mma[int(l.flavour)], grid, config->threads, config->smem2, w.slots, TensorMap{});
+  } else if (config->routes()) {
+    go(config->gemm2_routes[int(l.flavour)], grid, config->threads, config->smem2, l.ids, l.valid_tokens,
+       l.id_bytes, l.tokens, d.top_k, d.experts, l.expert_offset, int(routes(l, config)));
   } else {
     go(config->gemm2[int(l.flavour)], grid, config->threads, config->smem2);
   }
@@ -295,7 +306,8 @@ inline void run_combine(const Launch& l) {
 
 inline void run_all(Launch l, const Config* config1, const Config* config2, bool f64 = true) {
   if (config2 != nullptr) l.h_panels = h_panels_of(*config2);
-  run_align(l, config1 ? config1->block_m : kReferenceTokens, config2 ? config2->block_m : kReferenceTokens);
+  if (!routes(l, config1) || !routes(l, config2))
+    run_align(l, config1 ? config1->block_m : kReferenceTokens, config2 ? config2->block_m : kReferenceTokens);
   run_gemm1(l, config1, f64);
   run_gemm2(l, config2, f64);
   run_combine(l);
