@@ -128,7 +128,8 @@ TEST(MoeManifest, UntunedBucketsGetTheVariantThatSuitsTheirTokensPerExpert) {
   for (const char* stage : {"gemm1", "gemm2"}) {
     EXPECT_EQ(untuned(stage, "sm_90a", gpt_oss_120b, 1), "stream");
     EXPECT_EQ(untuned(stage, "sm_90a", gpt_oss_120b, 32), "stream");
-    EXPECT_EQ(untuned(stage, "sm_90a", gpt_oss_120b, 128), "mma");
+    EXPECT_EQ(untuned(stage, "sm_90a", gpt_oss_120b, 128), "stream");
+    EXPECT_EQ(untuned(stage, "sm_100a", gpt_oss_120b, 128), "mma");
     EXPECT_EQ(untuned(stage, "sm_90a", gpt_oss_120b, 256), "wgmma");
     EXPECT_EQ(untuned(stage, "sm_90a", gpt_oss_120b, 8192), "wgmma");
     EXPECT_EQ(untuned(stage, "sm_100a", gpt_oss_120b, 1), "stream");
