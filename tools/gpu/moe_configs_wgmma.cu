@@ -55,6 +55,9 @@ std::vector<Config> wgmma_configs() {
       config<144, 256, 2, 6, 1, true>(sms), config<160, 256, 2, 6>(sms),
       config<160, 256, 2, 6, 1>(sms),       config<160, 192, 3, 6, 1>(sms),
       config<192, 192, 3, 6>(sms),          config<192, 192, 3, 6, 1>(sms),
+      // More computing warpgroups than the library offers: do they hide what four leave waiting?
+      config<16, 384, 6, 8>(sms),           config<24, 384, 6, 8>(sms),
+      config<16, 768, 6, 6>(sms),           config<16, 640, 5, 6>(sms),
   };
 }
 
