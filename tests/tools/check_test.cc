@@ -186,7 +186,7 @@ TEST_F(CheckCommand, RunsTheDocumentedExample) {
 }
 
 // A thread block has several strips and token tiles here, filled to different heights, and batches end inside
-// of them. Up to 64 slots both GEMMs sort for themselves.
+// of them. Up to 64 slots a GEMM sorts for itself, beside one that reads align's lists.
 TEST_F(CheckCommand, StreamSortsAFewSlotsItself) {
   for (const char* tokens : {"21", "22"}) {
     const auto results = json({"check", "moe_mxfp4", "--target", "sm_90a", "--problem",

@@ -152,9 +152,9 @@ TEST(MoeManifest, UntunedBucketsGetTheVariantThatSuitsTheirTokensPerExpert) {
   }
 }
 
-// The launches of a stage, "gemm1 gemm2 combine", that run after align with the variants that serve untuned
-// buckets. The reference, which is for comparing, may take more.
-std::string launches_after_align(const char* target_name, const std::string& keys, int64_t tokens) {
+// The launches, "align gemm1 gemm2 combine", that run with the variants that serve untuned buckets. The
+// reference, which is for comparing, may take more.
+std::vector<std::string> untuned_launches(const char* target_name, const std::string& keys, int64_t tokens) {
   const TargetFacts facts = Target::parse(target_name)->facts();
   const Problem p = problem(keys.c_str());
   std::vector<StageChoice> choices;
@@ -166,15 +166,21 @@ std::string launches_after_align(const char* target_name, const std::string& key
   }
   const auto plan = LaunchPlan::create(moe(), p, choices, facts);
   EXPECT_TRUE(plan.ok()) << (plan.ok() ? "" : plan.error().message);
-  if (!plan.ok()) return "";
+  if (!plan.ok()) return {};
   std::vector<int64_t> values = plan->base_values();
   values[static_cast<size_t>(plan->scalar_slot("tokens"))] = tokens;
-  std::vector<std::string> after;
+  std::vector<std::string> stages;
   for (const PlanLaunch& launch : plan->launches()) {
-    const std::string& stage = moe()->stages[static_cast<size_t>(launch.stage)].name;
-    if (stage != "align" && *launch.when.evaluate(values) != 0) after.push_back(stage);
+    if (*launch.when.evaluate(values) != 0)
+      stages.push_back(moe()->stages[static_cast<size_t>(launch.stage)].name);
   }
-  return join(after, " ");
+  return stages;
+}
+
+std::string launches_after_align(const char* target_name, const std::string& keys, int64_t tokens) {
+  std::vector<std::string> stages = untuned_launches(target_name, keys, tokens);
+  std::erase(stages, "align");
+  return join(stages, " ");
 }
 
 TEST(MoeManifest, ThreeLaunchesFollowAlign) {
@@ -185,6 +191,15 @@ TEST(MoeManifest, ThreeLaunchesFollowAlign) {
     for (const char* target : {"sm_80", "sm_90a", "sm_100a", "sm_103a", "sm_120a", "sm_121a"})
       EXPECT_EQ(launches_after_align(target, mxfp8, tokens), "gemm1 gemm2 combine") << target << tokens;
   }
+}
+
+// Where both GEMMs are stream, up to 64 slots.
+TEST(MoeManifest, AFewSlotsNeedNoAlignWhereBothGemmsSortThem) {
+  using ::testing::ElementsAre;
+  for (int64_t tokens : {1, 16})
+    EXPECT_THAT(untuned_launches("sm_90a", kGptOss, tokens), ElementsAre("gemm1", "gemm2", "combine"));
+  EXPECT_THAT(untuned_launches("sm_90a", kGptOss, 17), ElementsAre("align", "gemm1", "gemm2", "combine"));
+  EXPECT_THAT(untuned_launches("sm_120a", kGptOss, 1), ElementsAre("align", "gemm1", "gemm2", "combine"));
 }
 
 TEST(MoeManifest, OnlyScatter4NeedsTheFeatureThatSm121aLacks) {
